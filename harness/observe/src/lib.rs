@@ -1,0 +1,58 @@
+//! Runs a program in a box and records what the kernel saw it do.
+//!
+//! A [`Launch`] goes in, an [`Observation`] comes out. The crate knows nothing of exercises.
+//!
+//! A program that uses [`run`] must call [`supervise_if_asked`] first thing in its `main`: launches are
+//! supervised by copies of the calling executable, one thread each, so that nothing between a `fork` and an
+//! `exec` ever happens in a process with other threads, and so that a launch outlives neither its supervisor
+//! nor its caller.
+
+#![warn(missing_docs)]
+
+mod arch;
+pub mod calls;
+mod decode;
+pub mod hang;
+mod memory;
+mod objects;
+pub mod observation;
+mod observer;
+pub mod plan;
+mod process_files;
+mod supervisor;
+mod symbols;
+mod waits;
+
+pub use calls::{Call, Sysno};
+pub use hang::{Culprit, Hang, Waiter};
+pub use observation::{
+    Access, Descriptor, Descriptors, Disposition, Ending, Event, Exit, FileKind, FileLeft, Object, ObjectId,
+    ObjectKind, Observation, Output, Process, ProcessId, Snapshot, SourceLine, Tracing, What,
+};
+pub use observer::{Observer, explain, supervise_if_asked};
+pub use plan::{
+    Action, Content, Deed, Effect, Fault, Hold, InputFile, Launch, Limits, Nth, On, Rung, Schedule, Side, Stdin,
+    Stdout, Trigger, Watch, Who,
+};
+
+/// What can go wrong in the harness itself; never a property of the program observed.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// The program cannot be run at all.
+    #[error("cannot run {path}: {reason}")]
+    Program {
+        /// The executable.
+        path: std::path::PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// No box can be made on this machine (or the rung asked for cannot).
+    #[error("no box: {0}")]
+    NoBox(String),
+    /// The supervisor died or spoke nonsense.
+    #[error("the supervisor failed: {0}")]
+    Supervisor(String),
+    /// The caller asked for the launch to be given up.
+    #[error("interrupted")]
+    Interrupted,
+}

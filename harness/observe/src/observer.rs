@@ -1,0 +1,158 @@
+//! The harness's side: a pool of supervisors.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::ObserveError;
+use crate::observation::Observation;
+use crate::plan::Launch;
+use crate::supervisor::protocol::{Channel, Reply};
+use crate::supervisor::{ARGUMENT, KEEP_RIGHTS};
+
+/// Where launches are run: a pool of supervisors, kept between launches. Cheap to clone and usable from many threads.
+#[derive(Clone, Debug, Default)]
+pub struct Observer {
+    pool: Arc<Mutex<Pool>>,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    idle: Vec<Supervisor>,
+    /// Conversations under way, by number.
+    busy: HashMap<u64, UnixStream>,
+    started: u64,
+    interrupted: bool,
+}
+
+/// A supervisor process and the socket to it. Dropping it ends the process and whatever it runs.
+#[derive(Debug)]
+struct Supervisor {
+    number: u64,
+    here: bool,
+    channel: Channel,
+    process: Child,
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        if let Ok(stream) = self.channel.handle() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        // It ends by itself when its socket does, once nothing of its launch is left.
+        let _ = self.process.wait();
+    }
+}
+
+fn supervisor_failed(error: impl std::fmt::Display) -> ObserveError {
+    ObserveError::Supervisor(error.to_string())
+}
+
+impl Supervisor {
+    fn start(number: u64, here: bool) -> Result<Supervisor, ObserveError> {
+        let (ours, theirs) = UnixStream::pair().map_err(supervisor_failed)?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg(ARGUMENT);
+        if here {
+            command.arg(KEEP_RIGHTS);
+        }
+        let process = command
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(supervisor_failed)?;
+        Ok(Supervisor { number, here, channel: Channel::new(ours), process })
+    }
+}
+
+impl Observer {
+    /// A pool that starts its supervisors when they are first needed.
+    pub fn new() -> Observer {
+        Observer::default()
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs one launch to its end and returns what was seen. Blocks the calling thread only.
+    ///
+    /// # Errors
+    /// [`ObserveError`] for faults of the harness or an unusable executable.
+    pub fn run(&self, launch: &Launch) -> Result<Observation, ObserveError> {
+        let unusable =
+            |reason: std::io::Error| ObserveError::Program { path: launch.program.clone(), reason: reason.to_string() };
+        let program = File::open(&launch.program).map_err(unusable)?;
+        if program.metadata().map_err(unusable)?.is_dir() {
+            return Err(unusable(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+        }
+        let mut supervisor = self.take(launch.here)?;
+        let outcome = supervisor.channel.send_launch(launch, &program).and_then(|()| supervisor.channel.await_reply());
+        let mut pool = self.pool();
+        pool.busy.remove(&supervisor.number);
+        let interrupted = pool.interrupted;
+        match outcome {
+            Ok(_) if interrupted => Err(ObserveError::Interrupted),
+            Ok(reply) => {
+                pool.idle.push(supervisor);
+                match reply {
+                    Reply::Seen(observation) => Ok(*observation),
+                    Reply::Failed(text) => Err(ObserveError::NoBox(text)),
+                }
+            }
+            Err(_) if interrupted => {
+                drop(pool);
+                drop(supervisor);
+                Err(ObserveError::Interrupted)
+            }
+            Err(text) => Err(supervisor_failed(text)),
+        }
+    }
+
+    fn take(&self, here: bool) -> Result<Supervisor, ObserveError> {
+        let mut pool = self.pool();
+        if pool.interrupted {
+            return Err(ObserveError::Interrupted);
+        }
+        let supervisor = match pool.idle.iter().position(|s| s.here == here) {
+            Some(index) => pool.idle.swap_remove(index),
+            None => {
+                pool.started += 1;
+                Supervisor::start(pool.started, here)?
+            }
+        };
+        let handle = supervisor.channel.handle().map_err(supervisor_failed)?;
+        pool.busy.insert(supervisor.number, handle);
+        Ok(supervisor)
+    }
+
+    /// Kills every launch under way and makes all later ones fail with [`ObserveError::Interrupted`].
+    pub fn interrupt(&self) {
+        let mut pool = self.pool();
+        pool.interrupted = true;
+        for stream in pool.busy.values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        pool.idle.clear();
+    }
+}
+
+/// Becomes a supervisor, and never returns, if this process was started as one by [`Observer`].
+pub fn supervise_if_asked() {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|a| a == ARGUMENT) {
+        crate::supervisor::serve(arguments.next().is_some_and(|a| a == KEEP_RIGHTS));
+    }
+}
+
+/// Explains why a running process and its descendants do not end, from /proc alone.
+///
+/// # Errors
+/// Says in words when there is no such process, or when it may not be looked at.
+pub fn explain(pid: i32) -> Result<crate::Hang, String> {
+    crate::waits::explain_tree(pid)
+}

@@ -1,0 +1,201 @@
+//! What /proc says of a process, read from outside the box.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// State of one thread at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ThreadState {
+    /// `R`, `S`, `D`, `T`, `t`, `Z`, `X`.
+    pub(crate) letter: char,
+    /// System call number and arguments, if it is blocked in one.
+    pub(crate) call: Option<(u32, [u64; 6])>,
+    /// Voluntary and involuntary context switches.
+    pub(crate) switches: u64,
+    /// Processor time.
+    pub(crate) cpu: Duration,
+}
+
+impl ThreadState {
+    /// It sleeps until something happens (or is in vfork, which is uninterruptible, or stopped).
+    pub(crate) fn blocked(&self) -> bool {
+        matches!(self.letter, 'S' | 'D' | 'T' | 'Z' | 'X')
+    }
+}
+
+fn task_file(pid: i32, tid: i32, name: &str) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/task/{tid}/{name}")).ok()
+}
+
+/// State letter of a thread alone, which is cheap.
+pub(crate) fn letter(pid: i32, tid: i32) -> Option<char> {
+    let stat = task_file(pid, tid, "stat")?;
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
+/// State of a thread; `None` if it is gone or may not be read.
+pub(crate) fn thread_state(pid: i32, tid: i32) -> Option<ThreadState> {
+    let letter = letter(pid, tid)?;
+    let call = task_file(pid, tid, "syscall").and_then(|line| parse_syscall(&line));
+    let status = task_file(pid, tid, "status").unwrap_or_default();
+    let switches = status
+        .lines()
+        .filter_map(|l| l.split_once("ctxt_switches:"))
+        .filter_map(|(_, n)| n.trim().parse::<u64>().ok())
+        .sum();
+    Some(ThreadState { letter, call, switches, cpu: thread_cpu(pid, tid) })
+}
+
+fn parse_syscall(line: &str) -> Option<(u32, [u64; 6])> {
+    let mut words = line.split_ascii_whitespace();
+    let number = words.next()?.parse::<i64>().ok()?;
+    let mut arguments = [0; 6];
+    for slot in &mut arguments {
+        *slot = u64::from_str_radix(words.next()?.trim_start_matches("0x"), 16).ok()?;
+    }
+    u32::try_from(number).ok().map(|n| (n, arguments))
+}
+
+/// Processor time of one thread, from the scheduler's own count in nanoseconds.
+pub(crate) fn thread_cpu(pid: i32, tid: i32) -> Duration {
+    task_file(pid, tid, "schedstat")
+        .and_then(|s| s.split_ascii_whitespace().next()?.parse().ok())
+        .map(Duration::from_nanos)
+        .unwrap_or_default()
+}
+
+/// Processor time of all living threads of a process.
+pub(crate) fn process_cpu(pid: i32) -> Duration {
+    threads(pid).into_iter().map(|tid| thread_cpu(pid, tid)).sum()
+}
+
+/// Threads of a process.
+pub(crate) fn threads(pid: i32) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Children of a process, by all its threads.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
+    threads(pid)
+        .into_iter()
+        .filter_map(|tid| task_file(pid, tid, "children"))
+        .flat_map(|line| line.split_ascii_whitespace().filter_map(|w| w.parse().ok()).collect::<Vec<i32>>())
+        .collect()
+}
+
+/// All descendants of a process that are still to be found.
+pub(crate) fn descendants(pid: i32) -> Vec<i32> {
+    let mut found = Vec::new();
+    let mut open = vec![pid];
+    while let Some(next) = open.pop() {
+        for child in children(next) {
+            if !found.contains(&child) {
+                found.push(child);
+                open.push(child);
+            }
+        }
+    }
+    found
+}
+
+fn status_line(pid: i32, key: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|l| l.strip_prefix(key).map(|rest| rest.trim().to_owned()))
+}
+
+/// Thread group of a thread.
+pub(crate) fn thread_group(tid: i32) -> Option<i32> {
+    status_line(tid, "Tgid:")?.parse().ok()
+}
+
+/// Process id as the process itself sees it.
+pub(crate) fn inner_pid(pid: i32) -> Option<i32> {
+    status_line(pid, "NSpid:")?.split_ascii_whitespace().last()?.parse().ok()
+}
+
+/// Id of the parent.
+pub(crate) fn parent(pid: i32) -> Option<i32> {
+    status_line(pid, "PPid:")?.parse().ok()
+}
+
+/// Counts of `read`- and `write`-like calls.
+pub(crate) fn transfers(pid: i32) -> (u64, u64) {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let count = |key: &str| io.lines().find_map(|l| l.strip_prefix(key)?.trim().parse().ok()).unwrap_or(0);
+    (count("syscr:"), count("syscw:"))
+}
+
+/// Minor and major faults of a process.
+pub(crate) fn faults(pid: i32) -> (u64, u64) {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let Some((_, rest)) = stat.rsplit_once(')') else {
+        return (0, 0);
+    };
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let field = |n: usize| fields.get(n).and_then(|f| f.parse().ok()).unwrap_or(0);
+    (field(7), field(9))
+}
+
+/// Open descriptors of a process.
+pub(crate) fn descriptors(pid: i32) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return Vec::new();
+    };
+    let mut all: Vec<i32> = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
+    all.sort_unstable();
+    all
+}
+
+/// Flags word of a descriptor, octal in fdinfo.
+pub(crate) fn descriptor_flags(pid: i32, fd: i32) -> i32 {
+    fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}"))
+        .ok()
+        .and_then(|s| {
+            let flags = s.lines().find_map(|l| l.strip_prefix("flags:"))?.trim().to_owned();
+            i32::from_str_radix(&flags, 8).ok()
+        })
+        .unwrap_or(0)
+}
+
+/// What a descriptor's link says.
+pub(crate) fn descriptor_link(pid: i32, fd: i32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()
+}
+
+/// One line of /proc/PID/maps.
+#[derive(Clone, Debug)]
+pub(crate) struct Region {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) executable: bool,
+    pub(crate) offset: u64,
+    pub(crate) inode: u64,
+    pub(crate) path: String,
+}
+
+/// All regions of a process.
+pub(crate) fn regions(pid: i32) -> Vec<Region> {
+    fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default().lines().filter_map(parse_region).collect()
+}
+
+fn parse_region(line: &str) -> Option<Region> {
+    let mut words = line.splitn(6, ' ');
+    let (start, end) = words.next()?.split_once('-')?;
+    let flags = words.next()?.as_bytes();
+    let offset = u64::from_str_radix(words.next()?, 16).ok()?;
+    words.next()?;
+    let inode = words.next()?.parse().ok()?;
+    let path = words.next().unwrap_or("").trim().to_owned();
+    Some(Region {
+        start: u64::from_str_radix(start, 16).ok()?,
+        end: u64::from_str_radix(end, 16).ok()?,
+        executable: flags.get(2) == Some(&b'x'),
+        offset,
+        inode,
+        path,
+    })
+}

@@ -1,0 +1,209 @@
+//! Schedules: threads held at a stop until the others have nothing left to do without them.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::interfere::{self, Dice};
+use super::run::Run;
+use super::tracee::{Member, Resume};
+use crate::observation::{ProcessId, What};
+use crate::plan::{Hold, Launch, Schedule, Side};
+use crate::process_files;
+
+/// Others that never block (they spin) do not keep a thread for longer than this.
+const LONGEST: Duration = Duration::from_millis(300);
+/// Others must look blocked, unchanged, for this long.
+const SETTLED: Duration = Duration::from_millis(1);
+
+/// Where a thread may be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    Before,
+    After,
+}
+
+/// A held thread.
+#[derive(Debug)]
+struct Held {
+    tid: i32,
+    /// How it goes on; `None` for a thread whose first stop has not come yet.
+    resume: Option<Resume>,
+    since: Instant,
+    /// Processor time of the others when the hold began.
+    cpu: HashMap<ProcessId, Duration>,
+}
+
+/// The schedule of a launch and who is held for it.
+#[derive(Debug)]
+pub(super) struct Holds {
+    schedule: Schedule,
+    dice: Option<Dice>,
+    counts: HashMap<(usize, ProcessId), u32>,
+    held: Vec<Held>,
+    /// When the others were first seen blocked, and with which context switches.
+    settled: Option<(Instant, Vec<(i32, u64)>)>,
+}
+
+impl Holds {
+    pub(super) fn new(launch: &Launch) -> Holds {
+        let dice = match launch.schedule {
+            Schedule::Random(seed) => Some(Dice::new(seed)),
+            _ => None,
+        };
+        Holds { schedule: launch.schedule.clone(), dice, counts: HashMap::new(), held: Vec::new(), settled: None }
+    }
+
+    pub(super) fn any(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    pub(super) fn holds(&self, tid: i32) -> bool {
+        self.held.iter().any(|h| h.tid == tid)
+    }
+
+    pub(super) fn forget(&mut self, tid: i32) {
+        self.held.retain(|h| h.tid != tid);
+    }
+
+    /// Whether to hold the parent, and the child, of a fork.
+    pub(super) fn at_fork(&mut self) -> (bool, bool) {
+        match (&self.schedule, &mut self.dice) {
+            (Schedule::ChildFirst, _) => (true, false),
+            (Schedule::ParentFirst, _) => (false, true),
+            (Schedule::Random(_), Some(dice)) => match dice.roll(3) {
+                0 => (true, false),
+                1 => (false, true),
+                _ => (false, false),
+            },
+            _ => (false, false),
+        }
+    }
+
+    pub(super) fn add(&mut self, tid: i32, resume: Option<Resume>, members: &[Member]) {
+        let cpu = members
+            .iter()
+            .enumerate()
+            .filter(|(_, m)| m.seen.ended.is_none())
+            .map(|(n, m)| (ProcessId(n as u32), process_files::process_cpu(m.pid)))
+            .collect();
+        self.held.push(Held { tid, resume, since: Instant::now(), cpu });
+        self.settled = None;
+    }
+}
+
+impl Run<'_> {
+    /// Holds a thread at a call if the schedule says so.
+    pub(super) fn hold_at(
+        &mut self,
+        tid: i32,
+        process: ProcessId,
+        event: Option<usize>,
+        moment: Moment,
+        resume: Resume,
+    ) -> bool {
+        let Some(index) = event else { return false };
+        let What::Called { sysno, .. } = &self.events[index].what else {
+            return false;
+        };
+        let name = sysno.name();
+        let hold = match &self.holds.schedule {
+            Schedule::Holds(holds) => {
+                let holds = holds.clone();
+                self.planned(&holds, process, name, event, moment)
+            }
+            Schedule::Random(_) => {
+                moment == Moment::Before
+                    && matches!(name, "read" | "write" | "close" | "open" | "openat")
+                    && self.holds.dice.as_mut().is_some_and(|d| d.roll(4) == 0)
+            }
+            _ => false,
+        };
+        // Alone, a process would only be held for itself.
+        let others = self.threads.values().any(|t| t.process != process);
+        if hold && others {
+            self.holds.add(tid, Some(resume), &self.members);
+        }
+        hold && others
+    }
+
+    fn planned(
+        &mut self,
+        holds: &[Hold],
+        process: ProcessId,
+        name: &str,
+        event: Option<usize>,
+        moment: Moment,
+    ) -> bool {
+        let on = self.object_of(event);
+        let mut hit = false;
+        for (n, hold) in holds.iter().enumerate() {
+            let side = if hold.side == Side::Before { Moment::Before } else { Moment::After };
+            if side != moment
+                || hold.call != name
+                || !interfere::is(hold.who, process)
+                || !interfere::on_matches(hold.on.as_ref(), &self.registry, on)
+            {
+                continue;
+            }
+            let count = self.holds.counts.entry((n, process)).or_insert(0);
+            *count += 1;
+            hit |= hold.nth == 0 || *count == hold.nth;
+        }
+        hit
+    }
+
+    /// Lets a held thread go when the others are all blocked or gone, or will not block.
+    pub(super) fn step_holds(&mut self) {
+        let Some(first) = self.holds.held.first() else { return };
+        let late = first.since.elapsed() > LONGEST;
+        if late || self.others_settled() {
+            self.release_first();
+        }
+    }
+
+    fn others_settled(&mut self) -> bool {
+        let mut seen = Vec::new();
+        for (tid, thread) in &self.threads {
+            if self.holds.holds(*tid) || self.early.contains_key(tid) {
+                continue;
+            }
+            let pid = self.members[thread.process.0 as usize].pid;
+            match process_files::thread_state(pid, *tid) {
+                Some(state) if state.blocked() => seen.push((*tid, state.switches)),
+                // Gone, or about to be reported.
+                None => {}
+                Some(_) => {
+                    self.holds.settled = None;
+                    return false;
+                }
+            }
+        }
+        seen.sort_unstable();
+        match &self.holds.settled {
+            Some((since, before)) if *before == seen => seen.is_empty() || since.elapsed() >= SETTLED,
+            _ => {
+                let nobody = seen.is_empty();
+                self.holds.settled = Some((Instant::now(), seen));
+                nobody
+            }
+        }
+    }
+
+    fn release_first(&mut self) {
+        let held = self.holds.held.remove(0);
+        self.holds.settled = None;
+        self.activity += 1;
+        for (process, before) in held.cpu {
+            let member = &mut self.members[process.0 as usize];
+            let now =
+                if member.seen.ended.is_some() { member.seen.cpu } else { process_files::process_cpu(member.pid) };
+            member.seen.cpu_while_alone = member.seen.cpu_while_alone.max(now.saturating_sub(before));
+        }
+        match (self.early.remove(&held.tid), held.resume) {
+            (Some(status), _) => self.handle(held.tid, status),
+            (None, Some(resume)) => self.resume(held.tid, resume),
+            // Its first stop is still to come and will be handled as any other.
+            (None, None) => {}
+        }
+    }
+}

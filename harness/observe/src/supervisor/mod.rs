@@ -1,0 +1,172 @@
+//! The supervisor: a copy of the calling executable with one thread, which runs launches one after another.
+
+pub(crate) mod actions;
+pub(crate) mod boxes;
+mod confine;
+pub(crate) mod holds;
+mod interfere;
+pub(crate) mod protocol;
+mod ptrace;
+mod run;
+mod streams;
+mod tracee;
+mod workdir;
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+
+use crate::observation::{FileLeft, Observation, Tracing};
+use crate::plan::{Launch, Rung};
+use crate::symbols::Images;
+use protocol::{Channel, Reply};
+
+/// First argument of an executable that is to be a supervisor.
+pub(crate) const ARGUMENT: &str = "--become-supervisor";
+/// Second argument: rights are kept, because commands are the user's own.
+pub(crate) const KEEP_RIGHTS: &str = "--keep-rights";
+
+/// User and group of the supervisor, as they are outside any user namespace.
+static OUTER_IDS: OnceLock<(u32, u32)> = OnceLock::new();
+/// The supervisor's own mount namespace, which no box may share.
+static OUTER_MOUNTS: OnceLock<PathBuf> = OnceLock::new();
+
+extern "C" fn note_child(_: libc::c_int) {}
+
+/// Never returns: serves launches that come over standard input's socket until it is closed.
+pub(crate) fn serve(keep_rights: bool) -> ! {
+    let outcome = prepare(keep_rights).and_then(|()| {
+        let mut channel = Channel::inherited();
+        let mut images = Images::default();
+        while let Some((launch, program)) = channel.next_launch()? {
+            let reply = match one(&launch, &program, &mut images, &channel) {
+                Ok(Some(observation)) => Reply::Seen(Box::new(observation)),
+                Ok(None) => break,
+                Err(text) => Reply::Failed(text),
+            };
+            channel.reply(&reply)?;
+        }
+        Ok(())
+    });
+    std::process::exit(i32::from(outcome.is_err()))
+}
+
+fn prepare(keep_rights: bool) -> Result<(), String> {
+    let text = |what: &'static str| move |e: nix::Error| format!("{what}: {}", e.desc());
+    // Its own session: an interrupt from the terminal is for the harness, which then closes the socket.
+    let _ = nix::unistd::setsid();
+    if !keep_rights && nix::unistd::geteuid().is_root() {
+        become_ordinary().map_err(text("giving up root"))?;
+    }
+    // SAFETY: the operation takes plain numbers. /proc/self stays this process's own after the change of user.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
+    let _ = OUTER_IDS.set((nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()));
+    let _ = OUTER_MOUNTS.set(std::fs::read_link("/proc/self/ns/mnt").map_err(|e| e.to_string())?);
+    let mut blocked = SigSet::empty();
+    blocked.add(Signal::SIGCHLD);
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&blocked), None).map_err(text("sigprocmask"))?;
+    let action = SigAction::new(SigHandler::Handler(note_child), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing; it exists so that SIGCHLD interrupts the wait in the event loop.
+    unsafe { sigaction(Signal::SIGCHLD, &action) }.map_err(text("sigaction"))?;
+    Ok(())
+}
+
+/// The user that root becomes before any box is made: the one who called sudo, else nobody.
+fn become_ordinary() -> nix::Result<()> {
+    use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse().ok()).filter(|n| *n != 0);
+    let uid = Uid::from_raw(number("SUDO_UID").unwrap_or(65534));
+    let gid = Gid::from_raw(number("SUDO_GID").unwrap_or(65534));
+    setgroups(&[gid])?;
+    setresgid(gid, gid, gid)?;
+    setresuid(uid, uid, uid)
+}
+
+/// One launch; `None` if the harness went away meanwhile.
+fn one(launch: &Launch, program: &File, images: &mut Images, channel: &Channel) -> Result<Option<Observation>, String> {
+    let rungs = match launch.rung {
+        Some(rung) => vec![rung],
+        None => vec![Rung::F, Rung::K],
+    };
+    let mut trouble = String::new();
+    for rung in rungs {
+        match attempt(launch, program, images, channel, rung) {
+            Err(text) if launch.rung.is_none() && rung == Rung::F && text.contains("namespace") => trouble = text,
+            outcome => return outcome,
+        }
+    }
+    Err(trouble)
+}
+
+fn attempt(
+    launch: &Launch,
+    program: &File,
+    images: &mut Images,
+    channel: &Channel,
+    rung: Rung,
+) -> Result<Option<Observation>, String> {
+    let wanted = launch.watch.trace && rung != Rung::L;
+    let mut tracing = match (launch.watch.trace, rung) {
+        (false, _) => Tracing::NotAsked,
+        (true, Rung::L) => Tracing::NotPermitted("rung L does without ptrace".into()),
+        (true, _) => Tracing::On,
+    };
+    if wanted && let Err(errno) = tracing_permitted() {
+        tracing = Tracing::NotPermitted(errno);
+    }
+    let trace = tracing == Tracing::On;
+    let (streams, ends) = streams::make(launch)?;
+    let started = boxes::start(launch, program, ends, rung, trace)?;
+    if trace && let Err(errno) = ptrace::seize(started.program.as_raw()) {
+        // Without its tracer every watched call would fail: this launch cannot go on.
+        put_to_rest(started.guardian);
+        return Err(format!("ptrace: {}", errno.desc()));
+    }
+    run::Run::new(launch, program, images, started, streams, tracing, rung).complete(channel.as_fd())
+}
+
+/// Tries to trace a child, once per supervisor.
+fn tracing_permitted() -> Result<(), String> {
+    static OUTCOME: OnceLock<Result<(), String>> = OnceLock::new();
+    OUTCOME.get_or_init(try_tracing).clone()
+}
+
+fn try_tracing() -> Result<(), String> {
+    if std::env::var_os("SYSLINGS_NO_PTRACE").is_some() {
+        return Err("tracing not permitted: SYSLINGS_NO_PTRACE is set".into());
+    }
+    let refused = |e: nix::Error| format!("tracing not permitted: ptrace: {}", e.desc());
+    // SAFETY: the supervisor has one thread; the child only waits to be killed.
+    match unsafe { nix::unistd::fork() }.map_err(refused)? {
+        nix::unistd::ForkResult::Child => loop {
+            // SAFETY: pause takes nothing.
+            unsafe { libc::pause() };
+        },
+        nix::unistd::ForkResult::Parent { child } => {
+            let outcome = ptrace::seize(child.as_raw());
+            put_to_rest(child);
+            outcome.map_err(refused)
+        }
+    }
+}
+
+/// Kills a child and reaps it, through the stop that a traced one makes on its way out.
+fn put_to_rest(child: nix::unistd::Pid) {
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
+    while let Ok(status) = waitpid(child, Some(WaitPidFlag::__WALL)) {
+        match status {
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => break,
+            _ => {
+                let _ = ptrace::go_on(child.as_raw(), 0);
+            }
+        }
+    }
+}
+
+fn workdir_unless_here(launch: &Launch, work: &File) -> Vec<FileLeft> {
+    if launch.here { Vec::new() } else { workdir::left(work) }
+}

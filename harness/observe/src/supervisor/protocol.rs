@@ -1,0 +1,119 @@
+//! What harness and supervisor say to one another: a launch with its executable's descriptor, and an answer, over a
+//! socket that is the supervisor's standard input.
+
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use serde::{Deserialize, Serialize};
+
+use crate::observation::Observation;
+use crate::plan::Launch;
+
+/// A supervisor's answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    Seen(Box<Observation>),
+    Failed(String),
+}
+
+/// Either side of the socket.
+#[derive(Debug)]
+pub(crate) struct Channel(UnixStream);
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+impl Channel {
+    pub(crate) fn new(stream: UnixStream) -> Channel {
+        Channel(stream)
+    }
+
+    /// The supervisor's side, moved away from descriptor 0 so that no program inherits it by accident.
+    pub(super) fn inherited() -> Channel {
+        // SAFETY: F_DUPFD_CLOEXEC makes a new descriptor that nobody else owns.
+        let fd = unsafe { OwnedFd::from_raw_fd(libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 10)) };
+        if let Ok(null) = File::open("/dev/null") {
+            // SAFETY: both are plain numbers; descriptor 0 was the socket and is nobody's any more.
+            unsafe { libc::dup2(null.as_raw_fd(), 0) };
+        }
+        Channel(UnixStream::from(fd))
+    }
+
+    pub(crate) fn send_launch(&mut self, launch: &Launch, program: &File) -> Result<(), String> {
+        let body = postcard::to_stdvec(launch).map_err(text)?;
+        let head = (body.len() as u64).to_ne_bytes();
+        let fds = [program.as_raw_fd()];
+        let sent = sendmsg::<()>(
+            self.0.as_raw_fd(),
+            &[IoSlice::new(&head)],
+            &[ControlMessage::ScmRights(&fds)],
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        )
+        .map_err(text)?;
+        self.0.write_all(&head[sent..]).map_err(text)?;
+        self.0.write_all(&body).map_err(text)
+    }
+
+    /// Waits for the next launch; `None` when the harness has gone.
+    pub(super) fn next_launch(&mut self) -> Result<Option<(Launch, File)>, String> {
+        let mut head = [0; 8];
+        let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
+        let mut program = None;
+        let got = {
+            let mut vectors = [IoSliceMut::new(&mut head)];
+            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+            let message = loop {
+                match recvmsg::<()>(self.0.as_raw_fd(), &mut vectors, Some(&mut space), flags) {
+                    Err(nix::Error::EINTR) => {}
+                    other => break other.map_err(text)?,
+                }
+            };
+            for control in message.cmsgs().map_err(text)? {
+                if let ControlMessageOwned::ScmRights(fds) = control {
+                    // SAFETY: the kernel has just made these descriptors for us.
+                    program = fds.first().map(|fd| File::from(unsafe { OwnedFd::from_raw_fd(*fd) }));
+                }
+            }
+            message.bytes
+        };
+        if got == 0 {
+            return Ok(None);
+        }
+        self.0.read_exact(&mut head[got..]).map_err(text)?;
+        let mut body = vec![0; u64::from_ne_bytes(head) as usize];
+        self.0.read_exact(&mut body).map_err(text)?;
+        let launch = postcard::from_bytes(&body).map_err(text)?;
+        let program = program.ok_or("no executable came with the launch")?;
+        Ok(Some((launch, program)))
+    }
+
+    pub(super) fn reply(&mut self, reply: &Reply) -> Result<(), String> {
+        let body = postcard::to_stdvec(reply).map_err(text)?;
+        self.0.write_all(&(body.len() as u64).to_ne_bytes()).map_err(text)?;
+        self.0.write_all(&body).map_err(text)
+    }
+
+    pub(crate) fn await_reply(&mut self) -> Result<Reply, String> {
+        let mut head = [0; 8];
+        self.0.read_exact(&mut head).map_err(text)?;
+        let mut body = vec![0; u64::from_ne_bytes(head) as usize];
+        self.0.read_exact(&mut body).map_err(text)?;
+        postcard::from_bytes(&body).map_err(text)
+    }
+
+    /// A second handle, by which another thread can close the conversation.
+    pub(crate) fn handle(&self) -> std::io::Result<UnixStream> {
+        self.0.try_clone()
+    }
+}

@@ -1,0 +1,319 @@
+//! From an instruction pointer to a line of the program's own source: ELF images, stack unwinding, line tables.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::{Deref, Range};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
+use framehop::{FrameAddress, Module, ModuleSectionInfo, Unwinder};
+use memmap2::Mmap;
+use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
+
+use crate::memory;
+use crate::observation::SourceLine;
+use crate::process_files::{self, Region};
+
+/// Frames looked at, at most; deeper stacks are recursion that nobody reads.
+const DEPTH: usize = 64;
+/// Stack bytes fetched at once; deeper words are fetched singly.
+const STACK_CHUNK: usize = 16 << 10;
+/// Images kept between launches.
+const KEPT: usize = 32;
+
+/// One ELF file, opened once.
+pub(crate) struct Image {
+    lines: Option<addr2line::Loader>,
+    map: Arc<Mmap>,
+    sections: HashMap<&'static [u8], (Range<u64>, Range<usize>)>,
+    /// Address, file offset and size of the loadable segments.
+    segments: Vec<(u64, u64, u64)>,
+    /// Where the program's own `main` begins, if the symbol table says so.
+    main: Option<u64>,
+    entry: u64,
+    names: RefCell<HashMap<u64, Rc<Vec<Place>>>>,
+}
+
+/// A function that a frame is in, and the line if it is the program's own.
+#[derive(Clone, Debug)]
+struct Place {
+    function: String,
+    own: Option<SourceLine>,
+}
+
+/// A piece of a mapped ELF file, kept alive by the map.
+#[derive(Clone)]
+struct Section {
+    map: Arc<Mmap>,
+    range: Range<usize>,
+}
+
+impl Deref for Section {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.map[self.range.clone()]
+    }
+}
+
+const SECTIONS: [&str; 5] = [".text", ".eh_frame", ".eh_frame_hdr", ".got", ".debug_frame"];
+
+impl Image {
+    fn open(path: PathBuf) -> Option<Image> {
+        let file = File::open(&path).ok()?;
+        // SAFETY: the map is only read. Were the file cut short meanwhile, a read could raise SIGBUS and end this
+        // supervisor; the caller then reports a fault of the harness and nothing of the launch survives.
+        let map = Arc::new(unsafe { Mmap::map(&file) }.ok()?);
+        let elf = object::File::parse(&map[..]).ok()?;
+        let sections = SECTIONS
+            .iter()
+            .filter_map(|name| {
+                let section = elf.section_by_name(name)?;
+                let (start, len) = section.file_range()?;
+                let addresses = section.address()..section.address() + section.size();
+                Some((name.as_bytes(), (addresses, start as usize..(start + len) as usize)))
+            })
+            .collect();
+        let segments = elf.segments().map(|s| (s.address(), s.file_range().0, s.file_range().1)).collect();
+        let main = main_of(&elf);
+        let entry = elf.entry();
+        drop(elf);
+        Some(Image {
+            lines: addr2line::Loader::new(path).ok(),
+            map,
+            sections,
+            segments,
+            main,
+            entry,
+            names: RefCell::default(),
+        })
+    }
+
+    /// What to add to an address in the file to get the address in memory.
+    fn bias(&self, region: &Region) -> Option<u64> {
+        // Two segments may share a page of the file: the one that begins in it is meant.
+        let begins = |(_, offset, _): &&(u64, u64, u64)| offset & !0xfff == region.offset;
+        let holds = |(_, offset, len): &&(u64, u64, u64)| (offset & !0xfff..offset + len).contains(&region.offset);
+        let (address, offset, _) = self.segments.iter().rfind(begins).or_else(|| self.segments.iter().find(holds))?;
+        let in_file = (address & !0xfff) + (region.offset - (offset & !0xfff));
+        Some(region.start.wrapping_sub(in_file))
+    }
+
+    fn places(&self, address: u64) -> Rc<Vec<Place>> {
+        if let Some(known) = self.names.borrow().get(&address) {
+            return Rc::clone(known);
+        }
+        let found = Rc::new(self.look_up(address));
+        self.names.borrow_mut().insert(address, Rc::clone(&found));
+        found
+    }
+
+    fn look_up(&self, address: u64) -> Vec<Place> {
+        let mut places = Vec::new();
+        let Some(lines) = &self.lines else {
+            return places;
+        };
+        if let Ok(mut frames) = lines.find_frames(address) {
+            while let Ok(Some(frame)) = frames.next() {
+                let function =
+                    frame.function.and_then(|f| f.demangle().ok().map(|n| short_name(&n))).unwrap_or_default();
+                let own = frame.location.and_then(|l| {
+                    let file = l.file?;
+                    is_own(file).then(|| SourceLine { file: file.to_owned(), line: l.line.unwrap_or(0) })
+                });
+                places.push(Place { function, own });
+            }
+        }
+        if places.iter().all(|p| p.function.is_empty())
+            && let Some(symbol) = lines.find_symbol(address)
+        {
+            let function = short_name(&rustc_demangle::demangle(symbol).to_string());
+            match places.first_mut() {
+                Some(first) => first.function = function,
+                None => places.push(Place { function, own: None }),
+            }
+        }
+        places
+    }
+}
+
+impl ModuleSectionInfo<Section> for &Image {
+    fn base_svma(&self) -> u64 {
+        0
+    }
+
+    fn section_svma_range(&mut self, name: &[u8]) -> Option<Range<u64>> {
+        self.sections.get(name).map(|(addresses, _)| addresses.clone())
+    }
+
+    fn section_data(&mut self, name: &[u8]) -> Option<Section> {
+        let (_, range) = self.sections.get(name)?;
+        Some(Section { map: Arc::clone(&self.map), range: range.clone() })
+    }
+}
+
+/// `krate::main` of a Rust program, else `main`.
+fn main_of(elf: &object::File<'_>) -> Option<u64> {
+    let mut plain = None;
+    for symbol in elf.symbols().filter(|s| s.is_definition()) {
+        let Ok(name) = symbol.name() else { continue };
+        if name == "main" {
+            plain = Some(symbol.address());
+        } else if name.contains("4main") {
+            let demangled = format!("{:#}", rustc_demangle::demangle(name));
+            if let Some((krate, "main")) = demangled.split_once("::")
+                && krate != "std"
+            {
+                return Some(symbol.address());
+            }
+        }
+    }
+    plain
+}
+
+/// Without the hash that Rust's older mangling appends.
+fn short_name(name: &str) -> String {
+    match name.rsplit_once("::h") {
+        Some((front, hash)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => front.to_owned(),
+        _ => name.to_owned(),
+    }
+}
+
+/// The file belongs to the program itself, not to Rust's library or a dependency.
+fn is_own(file: &str) -> bool {
+    !["/rustc/", "/registry/src/", "/rustlib/src/", "/git/checkouts/"].iter().any(|part| file.contains(part))
+        && !file.starts_with("./")
+        && !file.starts_with("../sysdeps")
+        && !file.starts_with("/build/")
+}
+
+/// Images by device and inode, kept between launches.
+#[derive(Default)]
+pub(crate) struct Images {
+    known: HashMap<(u64, u64, i64), Option<Rc<Image>>>,
+}
+
+impl Images {
+    fn get(&mut self, region: &Region, program: &File) -> Option<Rc<Image>> {
+        let own = program.metadata().ok()?;
+        let (path, metadata) = if region.inode == own.ino() {
+            (PathBuf::from(format!("/proc/self/fd/{}", program.as_raw_fd())), own)
+        } else {
+            let path = PathBuf::from(&region.path);
+            let metadata = path.metadata().ok()?;
+            (path, metadata)
+        };
+        if metadata.ino() != region.inode {
+            return None;
+        }
+        let key = (metadata.dev(), metadata.ino(), metadata.mtime_nsec() ^ metadata.mtime());
+        if self.known.len() > KEPT {
+            self.known.clear();
+        }
+        self.known.entry(key).or_insert_with(|| Image::open(path).map(Rc::new)).clone()
+    }
+}
+
+/// The code mapped into one process.
+#[derive(Default)]
+pub(crate) struct AddressSpace {
+    unwinder: UnwinderX86_64<Section>,
+    modules: Vec<(Range<u64>, u64, Rc<Image>)>,
+}
+
+impl Clone for AddressSpace {
+    fn clone(&self) -> AddressSpace {
+        AddressSpace { unwinder: self.unwinder.clone(), modules: self.modules.clone() }
+    }
+}
+
+/// Where execution starts after exec: breakpoints that tell the loader and runtime from the program.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beginning {
+    /// The program's own `main`, or the ELF entry where the symbol table has none.
+    pub(crate) address: u64,
+}
+
+impl AddressSpace {
+    /// Reads the process's map anew.
+    pub(crate) fn reload(&mut self, pid: i32, images: &mut Images, program: &File) {
+        *self = AddressSpace::default();
+        for region in process_files::regions(pid).into_iter().filter(|r| r.executable && r.inode != 0) {
+            let Some(image) = images.get(&region, program) else { continue };
+            let Some(bias) = image.bias(&region) else { continue };
+            let range = region.start..region.end;
+            self.unwinder.add_module(Module::new(region.path.clone(), range.clone(), bias, &*image));
+            self.modules.push((range, bias, image));
+        }
+    }
+
+    /// Where the program in this address space begins.
+    pub(crate) fn beginning(&self) -> Option<Beginning> {
+        // At exec only the program and its interpreter are mapped; the program comes first.
+        let (_, bias, image) = self.modules.first()?;
+        let address = image.main.unwrap_or(image.entry);
+        (address != 0).then(|| Beginning { address: bias.wrapping_add(address) })
+    }
+
+    fn module(&self, address: u64) -> Option<&(Range<u64>, u64, Rc<Image>)> {
+        self.modules.iter().find(|(range, ..)| range.contains(&address))
+    }
+
+    /// The innermost line of the program's own source, and the function names outwards to `main`.
+    pub(crate) fn trace(
+        &mut self,
+        pid: i32,
+        tid: i32,
+        (ip, sp, bp): (u64, u64, u64),
+        images: &mut Images,
+        program: &File,
+    ) -> (Option<SourceLine>, Vec<String>) {
+        if self.module(ip).is_none() {
+            self.reload(pid, images, program);
+        }
+        let stack = memory::read(tid, sp, STACK_CHUNK);
+        let mut read_stack = |address: u64| -> Result<u64, ()> {
+            let within = address
+                .checked_sub(sp)
+                .and_then(|at| stack.get(at as usize..at as usize + 8))
+                .and_then(|b| b.try_into().ok())
+                .map(u64::from_le_bytes);
+            within.or_else(|| memory::word(tid, address)).ok_or(())
+        };
+        let mut cache = CacheX86_64::<_>::new();
+        let mut frames = Vec::new();
+        {
+            let mut iterator =
+                self.unwinder.iter_frames(ip, UnwindRegsX86_64::new(ip, sp, bp), &mut cache, &mut read_stack);
+            while frames.len() < DEPTH {
+                match iterator.next() {
+                    Ok(Some(FrameAddress::InstructionPointer(address))) => frames.push(address),
+                    Ok(Some(FrameAddress::ReturnAddress(address))) => frames.push(address.get() - 1),
+                    _ => break,
+                }
+            }
+        }
+        let mut line = None;
+        let mut functions = Vec::new();
+        for address in frames {
+            let Some((_, bias, image)) = self.module(address) else { continue };
+            for place in image.places(address.wrapping_sub(*bias)).iter() {
+                if line.is_none() {
+                    line.clone_from(&place.own);
+                }
+                let ended = place.own.is_some() && (place.function == "main" || place.function.ends_with("::main"));
+                if !place.function.is_empty() {
+                    functions.push(place.function.clone());
+                }
+                if ended {
+                    return (line, functions);
+                }
+            }
+        }
+        (line, functions)
+    }
+}
