@@ -1,0 +1,402 @@
+//! The trials of one workload in one state: interleaved, paired, believed or
+//! thrown away, until the intervals are narrow or the time is up.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::error::BenchError;
+use crate::guard::Guard;
+use crate::report::{Discarded, ResultRow, Skipped};
+use crate::request::{CacheState, Progress, Request, WorkloadName};
+use crate::sample::{self, Canary, Trial};
+use crate::statistics::{self, Estimate, FEWEST, Random, estimate, median, verdict};
+use crate::strategy::{Fault, Strategy};
+use crate::workload::Arena;
+
+/// Rounds after which narrow intervals end a comparison.
+const ENOUGH: usize = 9;
+
+/// Rounds after which it ends in any case.
+const MOST: usize = 200;
+
+/// An interval of the ratio this narrow needs no more trials.
+const NARROW: f64 = 0.01;
+
+/// Runs of one trial, when the first were disturbed.
+const ATTEMPTS: usize = 3;
+
+/// What is compared with what, and where.
+pub(crate) struct Comparison<'a> {
+    pub workload: WorkloadName,
+    pub cache: CacheState,
+    pub shape: Option<String>,
+    pub arena: &'a mut dyn Arena,
+    /// Baseline first, the same once more second.
+    pub strategies: Vec<Strategy>,
+    /// Whether a strategy may be left out when time is short.
+    pub optional: bool,
+}
+
+/// What came of it.
+pub(crate) struct Outcome {
+    pub rows: Vec<ResultRow>,
+    pub skipped: Vec<Skipped>,
+    pub discarded: Discarded,
+    pub interrupted: bool,
+}
+
+/// How one strategy stands.
+struct Entry {
+    strategy: Strategy,
+    trials: Vec<Trial>,
+    checksum: u64,
+    out: Option<String>,
+    /// What its last attempt took in all: made ready, run, checked.
+    cost: Duration,
+}
+
+/// How one trial ended.
+enum Ended {
+    Kept(Box<Trial>, u64),
+    Dropped,
+    Out(String),
+    Interrupted,
+}
+
+impl Comparison<'_> {
+    /// Runs it until `deadline`.
+    pub(crate) fn run(
+        self,
+        request: &Request,
+        deadline: Instant,
+        canary: &mut Canary,
+        on: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Outcome, BenchError> {
+        let Self { workload, cache, shape, arena, strategies, optional } = self;
+        let mut runner = Runner {
+            workload,
+            cache,
+            shape,
+            arena,
+            entries: strategies
+                .into_iter()
+                .map(|strategy| Entry { strategy, trials: Vec::new(), checksum: 0, out: None, cost: Duration::ZERO })
+                .collect(),
+            discarded: Discarded::default(),
+            interrupted: false,
+            request,
+            canary,
+        };
+        runner.rounds(deadline, optional, on)?;
+        Ok(runner.finish(on))
+    }
+}
+
+struct Runner<'a> {
+    workload: WorkloadName,
+    cache: CacheState,
+    shape: Option<String>,
+    arena: &'a mut dyn Arena,
+    entries: Vec<Entry>,
+    discarded: Discarded,
+    interrupted: bool,
+    request: &'a Request,
+    canary: &'a mut Canary,
+}
+
+impl Runner<'_> {
+    fn rounds(
+        &mut self,
+        deadline: Instant,
+        optional: bool,
+        on: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), BenchError> {
+        let mut random = Random::new(self.request.seed ^ self.workload as u64);
+        let began = Instant::now();
+        let mut of = ENOUGH;
+        for round in 0..MOST {
+            let mut order: Vec<usize> = (0..self.entries.len()).collect();
+            random.shuffle(&mut order);
+            for index in order {
+                if self.entries[index].out.is_some() {
+                    continue;
+                }
+                if Instant::now() + self.entries[index].cost >= deadline {
+                    return Ok(());
+                }
+                on(Progress::Trial {
+                    workload: self.workload.name(),
+                    strategy: &self.entries[index].strategy.name,
+                    cache: cache_name(self.cache),
+                    round: round + 1,
+                    of,
+                });
+                let ended = self.trial(index, round, on)?;
+                let entry = &mut self.entries[index];
+                match ended {
+                    Ended::Kept(trial, checksum) => {
+                        entry.trials.push(*trial);
+                        entry.checksum = checksum;
+                    }
+                    Ended::Dropped => {}
+                    Ended::Out(why) => entry.out = Some(why),
+                    Ended::Interrupted => {
+                        self.interrupted = true;
+                        return Ok(());
+                    }
+                }
+            }
+            if round == 0 && optional {
+                self.make_room(deadline.saturating_duration_since(Instant::now()));
+            }
+            let rows = self.rows();
+            on(Progress::Standing(&rows));
+            if round + 1 >= ENOUGH && rows.iter().all(is_narrow) {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let per_round = began.elapsed() / (round as u32 + 1);
+            of = round + 1 + (left.as_nanos() / per_round.as_nanos().max(1)) as usize;
+            of = of.min(MOST);
+        }
+        Ok(())
+    }
+
+    /// With too little time for enough rounds of all, the last strategies go,
+    /// so that what stays can be decided.
+    fn make_room(&mut self, left: Duration) {
+        const KEEP: usize = 4;
+        loop {
+            let running: Vec<usize> = (0..self.entries.len()).filter(|i| self.entries[*i].out.is_none()).collect();
+            let round: Duration = running.iter().map(|i| self.entries[*i].cost).sum();
+            if running.len() <= KEEP || round * (FEWEST as u32 - 1) <= left {
+                return;
+            }
+            let last = running[running.len() - 1];
+            self.entries[last].out = Some("no time for enough rounds".to_owned());
+        }
+    }
+
+    fn trial(&mut self, index: usize, round: usize, on: &mut dyn FnMut(Progress<'_>)) -> Result<Ended, BenchError> {
+        for attempt in 1..=ATTEMPTS {
+            if self.request.interrupted.load(Ordering::Relaxed) {
+                return Ok(Ended::Interrupted);
+            }
+            let clock = Instant::now();
+            let ended = self.attempt(index, round, attempt, on);
+            self.arena.settle();
+            self.entries[index].cost = clock.elapsed();
+            match ended? {
+                Ended::Dropped => {}
+                ended => return Ok(ended),
+            }
+        }
+        Ok(Ended::Dropped)
+    }
+
+    fn attempt(
+        &mut self,
+        index: usize,
+        round: usize,
+        attempt: usize,
+        on: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Ended, BenchError> {
+        let residency = match self.arena.ready(self.cache) {
+            Ok(Ok(residency)) => residency,
+            Ok(Err(why)) => {
+                self.discarded.add("not in the state that it says");
+                on(Progress::Discarded { why: &why });
+                return Ok(Ended::Dropped);
+            }
+            Err(BenchError::Interrupted) => return Ok(Ended::Interrupted),
+            Err(error) => return Err(error),
+        };
+        let strategy = &self.entries[index].strategy;
+        let run = (strategy.prepare)(self.arena.task())
+            .and_then(|prepared| sample::run(round, prepared, self.canary, residency));
+        let struck = Guard::struck();
+        if let Some(subject) = self.arena.subject() {
+            subject.ensure_unchanged()?;
+        }
+        let trial = match run {
+            Ok(_) if struck => {
+                return Ok(Ended::Out(
+                    "a mapped page could not be had (SIGBUS): the disk is full, or fails".to_owned(),
+                ));
+            }
+            Ok(trial) => trial,
+            Err(Fault::Interrupted) => return Ok(Ended::Interrupted),
+            Err(Fault::Unsupported(why)) => return Ok(Ended::Out(why)),
+            Err(Fault::Short) => return Ok(Ended::Out("the file ended too early".to_owned())),
+            Err(Fault::Call { operation, source }) => {
+                return Ok(Ended::Out(format!("{operation}: {source}")));
+            }
+        };
+        let checksum = match self.arena.verify(&trial.work) {
+            Ok(Ok(checksum)) => checksum,
+            Ok(Err(what)) if trial.work.children => {
+                return Ok(Ended::Out(format!("the program gave wrong bytes: {what}")));
+            }
+            Ok(Err(what)) => {
+                return Err(BenchError::WrongBytes {
+                    strategy: self.entries[index].strategy.name.clone(),
+                    workload: self.workload.name().to_owned(),
+                    what,
+                });
+            }
+            Err(BenchError::Interrupted) => return Ok(Ended::Interrupted),
+            Err(error) => return Err(error),
+        };
+        let waits = self.waits() || trial.work.children;
+        if let Some(why) = self.canary.objection(&trial, waits) {
+            if attempt < ATTEMPTS || !self.busy() {
+                self.discarded.add(if why.contains("canary") {
+                    "the canary beside it was slow"
+                } else {
+                    "another process had its CPU"
+                });
+                on(Progress::Discarded { why: &why });
+                return Ok(Ended::Dropped);
+            }
+            self.discarded.disturbed_but_kept += 1;
+        }
+        Ok(Ended::Kept(Box::new(trial), checksum))
+    }
+
+    /// Whether trials wait for something by their nature.
+    fn waits(&self) -> bool {
+        self.cache != CacheState::Warm
+            || matches!(self.workload, WorkloadName::Write | WorkloadName::Share | WorkloadName::Small)
+    }
+
+    /// Whether so many trials are disturbed that dropping them all would leave
+    /// nothing: then the pairing alone must cancel the disturbance.
+    fn busy(&self) -> bool {
+        let kept: usize = self.entries.iter().map(|entry| entry.trials.len()).sum();
+        3 * self.discarded.trials > kept
+    }
+
+    fn rows(&self) -> Vec<ResultRow> {
+        let baseline = &self.entries[0].trials;
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.out.is_none() && !entry.trials.is_empty())
+            .map(|(index, entry)| self.row(index, entry, baseline))
+            .collect()
+    }
+
+    fn row(&self, index: usize, entry: &Entry, baseline: &[Trial]) -> ResultRow {
+        let seed = self.request.seed.wrapping_add(index as u64);
+        let trials = &entry.trials;
+        let walls: Vec<f64> = trials.iter().map(|t| t.wall_ns).collect();
+        let wall_ns = estimate(&walls, seed);
+        let ratios = paired_ratios(baseline, trials);
+        let is_baseline = index == 0;
+        let ratio = if is_baseline { Estimate { median: 1.0, low: 1.0, high: 1.0 } } else { estimate(&ratios, seed) };
+        let mean = |f: fn(&Trial) -> f64| trials.iter().map(f).sum::<f64>() / trials.len() as f64;
+        let middle = |f: fn(&Trial) -> u64| median(&trials.iter().map(|t| f(t) as f64).collect::<Vec<_>>());
+        let (user_ns, system_ns) = (mean(|t| t.user_ns), mean(|t| t.system_ns));
+        let bytes = self.arena.bytes();
+        let mut notes: Vec<String> = Vec::new();
+        if let Some(note) = trials.iter().find_map(|t| t.work.note.clone()) {
+            notes.push(note);
+        }
+        if is_baseline {
+            notes.push("the baseline".to_owned());
+        }
+        if index == 1 {
+            notes.push("the baseline against itself (A/A)".to_owned());
+        }
+        if !is_baseline && ratios.len() < FEWEST {
+            notes.push(format!("only {} pairs: too few to decide", ratios.len()));
+        }
+        if statistics::drifts(&walls) {
+            notes.push("drifts: the second half of the trials differs from the first".to_owned());
+        }
+        let outliers = statistics::outliers(&walls);
+        if outliers * 5 > walls.len() {
+            notes.push(format!("{outliers} of {} trials are outliers", walls.len()));
+        }
+        ResultRow {
+            workload: self.workload,
+            strategy: entry.strategy.name.clone(),
+            what: entry.strategy.what.clone(),
+            cache: self.cache,
+            shape: self.shape.clone(),
+            baseline: is_baseline,
+            again: index == 1,
+            bytes,
+            block_bytes: entry.strategy.block_bytes,
+            operations: self.arena.operations(),
+            trials: trials.len(),
+            bytes_per_second: bytes as f64 / wall_ns.median * 1e9,
+            wall_ns,
+            verdict: if is_baseline { statistics::Verdict::Undecided } else { verdict(&ratio, ratios.len()) },
+            ratio_to_baseline: ratio,
+            pairs: ratios.len(),
+            user_ns,
+            system_ns,
+            waiting_ns: (mean(|t| t.wall_ns) - user_ns - system_ns).max(0.0),
+            minor_faults: middle(|t| t.minor_faults) as u64,
+            major_faults: middle(|t| t.major_faults) as u64,
+            system_calls: middle(|t| t.work.system_calls) as u64,
+            context_switches: middle(|t| t.voluntary_switches + t.involuntary_switches) as u64,
+            involuntary_switches: middle(|t| t.involuntary_switches) as u64,
+            cached_pages: trials.first().and_then(|t| t.residency).map(|r| r.cached),
+            file_pages: trials.first().and_then(|t| t.residency).map(|r| r.pages),
+            predicted_ns: None,
+            checksum: format!("{:016x}", entry.checksum),
+            verified: true,
+            notes,
+        }
+    }
+
+    fn finish(self, on: &mut dyn FnMut(Progress<'_>)) -> Outcome {
+        let rows = self.rows();
+        for row in &rows {
+            on(Progress::Row(row));
+        }
+        let skipped = self
+            .entries
+            .iter()
+            .filter(|entry| entry.out.is_some() || entry.trials.is_empty())
+            .map(|entry| Skipped {
+                workload: self.workload,
+                cache: self.cache,
+                strategy: Some(entry.strategy.name.clone()),
+                why: entry.out.clone().unwrap_or_else(|| {
+                    if self.interrupted {
+                        "interrupted before its first trial".to_owned()
+                    } else {
+                        "no trial could be kept in time".to_owned()
+                    }
+                }),
+            })
+            .collect();
+        Outcome { rows, skipped, discarded: self.discarded, interrupted: self.interrupted }
+    }
+}
+
+/// The baseline's time over the strategy's, of the rounds that have both.
+fn paired_ratios(baseline: &[Trial], trials: &[Trial]) -> Vec<f64> {
+    trials
+        .iter()
+        .filter_map(|trial| {
+            let pair = baseline.iter().find(|b| b.round == trial.round)?;
+            Some(pair.wall_ns / trial.wall_ns)
+        })
+        .collect()
+}
+
+fn is_narrow(row: &ResultRow) -> bool {
+    row.baseline || row.ratio_to_baseline.relative_width() < 2.0 * NARROW
+}
+
+fn cache_name(cache: CacheState) -> &'static str {
+    match cache {
+        CacheState::Warm => "warm",
+        CacheState::Cold => "cold",
+        CacheState::None => "none",
+    }
+}

@@ -1,0 +1,149 @@
+//! A file that is cut while it is mapped must not kill the process.
+//!
+//! Touching a page of a shared mapping that lies beyond the end of the file
+//! raises SIGBUS. Here a handler puts zeros (an anonymous mapping) in place of
+//! the rest of the mapping and notes that it did; the loop then runs to its
+//! end, and the trial is thrown away with the reason. That needs no jump out
+//! of a signal handler. Any other SIGBUS ends the process, as it would without.
+
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use crate::memory::Mapping;
+
+/// Mappings that can be watched at the same time.
+const SLOTS: usize = 8;
+
+struct Slot {
+    start: AtomicUsize,
+    len: AtomicUsize,
+}
+
+static WATCHED: [Slot; SLOTS] = [const { Slot { start: AtomicUsize::new(0), len: AtomicUsize::new(0) } }; SLOTS];
+static STRUCK: AtomicBool = AtomicBool::new(false);
+static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(std::ptr::null_mut());
+static INSTALLED: Mutex<()> = Mutex::new(());
+
+/// The handler is in place while this lives; one at a time in a process.
+pub struct Guard {
+    previous: Box<libc::sigaction>,
+    _only: MutexGuard<'static, ()>,
+}
+
+impl Guard {
+    /// Puts the handler in place, after any other comparison of this process
+    /// has ended.
+    pub fn install() -> Self {
+        let only = INSTALLED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // SAFETY: all zeros is a valid sigaction: the default action, no flags.
+        let mut previous: Box<libc::sigaction> = Box::new(unsafe { std::mem::zeroed() });
+        // SAFETY: as above.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = on_sigbus as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        // SAFETY: both point to valid structs; the handler keeps to calls that
+        // are async-signal-safe.
+        unsafe { libc::sigaction(libc::SIGBUS, &raw const action, &raw mut *previous) };
+        PREVIOUS.store(&raw mut *previous, Ordering::SeqCst);
+        STRUCK.store(false, Ordering::SeqCst);
+        Self { previous, _only: only }
+    }
+
+    /// Whether a watched mapping lost its file since this was last asked.
+    pub fn struck() -> bool {
+        STRUCK.swap(false, Ordering::SeqCst)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // SAFETY: puts back what `install` found.
+        unsafe { libc::sigaction(libc::SIGBUS, &raw const *self.previous, std::ptr::null_mut()) };
+        PREVIOUS.store(std::ptr::null_mut(), Ordering::SeqCst);
+    }
+}
+
+/// Watches one mapping while it lives; drop it before the mapping.
+#[derive(Debug)]
+pub struct Watch(Option<usize>);
+
+impl Watch {
+    /// Begins to watch. With all slots taken it watches nothing, which is what
+    /// an unwatched mapping has always had.
+    pub fn over(mapping: &Mapping) -> Self {
+        for (index, slot) in WATCHED.iter().enumerate() {
+            let free = slot.len.compare_exchange(0, mapping.len(), Ordering::SeqCst, Ordering::SeqCst);
+            if free.is_ok() {
+                slot.start.store(mapping.address() as usize, Ordering::SeqCst);
+                return Self(Some(index));
+            }
+        }
+        Self(None)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(index) = self.0 {
+            WATCHED[index].start.store(0, Ordering::SeqCst);
+            WATCHED[index].len.store(0, Ordering::SeqCst);
+        }
+    }
+}
+
+extern "C" fn on_sigbus(_signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    // SAFETY: with SA_SIGINFO the kernel passes a valid siginfo, whose address
+    // field is set for SIGBUS.
+    let address = unsafe { (*info).si_addr() } as usize;
+    for slot in &WATCHED {
+        let start = slot.start.load(Ordering::SeqCst);
+        let len = slot.len.load(Ordering::SeqCst);
+        if start != 0 && address >= start && address - start < len {
+            let page = address & !4095;
+            // SAFETY: replaces pages of a mapping that this crate owns and only
+            // reads through raw addresses; mmap is a plain system call.
+            let zeros = unsafe {
+                libc::mmap(
+                    page as *mut libc::c_void,
+                    start + len - page,
+                    libc::PROT_READ | libc::PROT_WRITE,
+                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED,
+                    -1,
+                    0,
+                )
+            };
+            if zeros != libc::MAP_FAILED {
+                STRUCK.store(true, Ordering::SeqCst);
+                return;
+            }
+        }
+    }
+    // Not ours: back to what was there, and let the access fault again.
+    let previous = PREVIOUS.load(Ordering::SeqCst);
+    if !previous.is_null() {
+        // SAFETY: points into the guard, which takes the pointer away before it
+        // is dropped.
+        unsafe { libc::sigaction(libc::SIGBUS, previous, std::ptr::null_mut()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_file_cut_under_its_mapping_reads_as_zeros_and_is_reported() {
+        let _guard = Guard::install();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![1u8; 1 << 16]).unwrap();
+        let mapping = Mapping::file(&file, 0, 1 << 16, libc::PROT_READ, libc::MAP_SHARED).unwrap();
+        let watch = Watch::over(&mapping);
+        file.set_len(4096).unwrap();
+        let sum = mapping.sum(0, 1 << 16);
+        assert_eq!(sum, 0x0101_0101_0101_0101u64.wrapping_mul(512));
+        assert!(Guard::struck());
+        assert!(!Guard::struck());
+        drop(watch);
+    }
+}

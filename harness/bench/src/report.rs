@@ -1,0 +1,266 @@
+//! What a comparison gives back: values, ready for JSON.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::costs::Costs;
+use crate::machine::Machine;
+use crate::request::{CacheState, WorkloadName};
+use crate::statistics::{Estimate, Verdict};
+
+/// The version of the form of [`Report`] in JSON.
+pub const SCHEMA: u32 = 1;
+
+/// A comparison: where, what, and what came of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The version of the tool.
+    pub suite: String,
+    /// Seconds since 1970 when it began.
+    pub began: u64,
+    /// Wall time of the whole run in seconds.
+    pub elapsed_s: f64,
+    /// The seed of orders, offsets and bootstrap.
+    pub seed: u64,
+    /// Where it was made.
+    pub machine: Machine,
+    /// What single operations cost here.
+    pub costs: Costs,
+    /// The file read.
+    pub file: FileFacts,
+    /// One row a strategy, workload and state.
+    pub results: Vec<ResultRow>,
+    /// Sentences that the intervals support, one or more a workload.
+    pub findings: Vec<Finding>,
+    /// What could not be measured, and why.
+    pub skipped: Vec<Skipped>,
+    /// Trials thrown away, by reason.
+    pub discarded: Discarded,
+    /// What a reader should know of the whole.
+    pub notes: Vec<String>,
+    /// Whether the caller stopped it.
+    pub interrupted: bool,
+    /// Whether something asked for is not there: interrupted, or out of time.
+    pub partial: bool,
+}
+
+/// The file that was read.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct FileFacts {
+    /// As given, or "(generated)".
+    pub path: String,
+    /// In bytes.
+    pub bytes: u64,
+    /// Whether it was made for this run.
+    pub generated: bool,
+    /// How cache states were proved.
+    pub proof: String,
+}
+
+/// One strategy's figures in one workload and state.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ResultRow {
+    /// What was done.
+    pub workload: WorkloadName,
+    /// How.
+    pub strategy: String,
+    /// How, in a few words.
+    pub what: String,
+    /// The state of the page cache before each trial.
+    pub cache: CacheState,
+    /// The way the file came into the cache, where the workload varies it.
+    pub shape: Option<String>,
+    /// Whether the others are compared with this one.
+    pub baseline: bool,
+    /// Whether this is the baseline once more.
+    pub again: bool,
+    /// Bytes that one trial handles.
+    pub bytes: u64,
+    /// Bytes asked for at a time, where the strategy has such a size.
+    pub block_bytes: Option<u64>,
+    /// Round trips or files of one trial, where those count and not the bytes.
+    pub operations: Option<u64>,
+    /// Trials kept.
+    pub trials: usize,
+    /// Wall time of a trial, in nanoseconds.
+    pub wall_ns: Estimate,
+    /// From the median of the wall time.
+    pub bytes_per_second: f64,
+    /// The baseline's time over this one's, paired by round: 2 is twice as fast.
+    pub ratio_to_baseline: Estimate,
+    /// Rounds that have both.
+    pub pairs: usize,
+    /// What the ratio's interval supports.
+    pub verdict: Verdict,
+    /// Mean CPU time of the program itself, in nanoseconds.
+    pub user_ns: f64,
+    /// Mean CPU time of the kernel on its behalf, in nanoseconds.
+    pub system_ns: f64,
+    /// Mean of what is left of the wall time, in nanoseconds.
+    pub waiting_ns: f64,
+    /// Median of the faults without I/O.
+    pub minor_faults: u64,
+    /// Median of the faults with I/O.
+    pub major_faults: u64,
+    /// Median of the strategy's own count.
+    pub system_calls: u64,
+    /// Median, voluntary and involuntary together.
+    pub context_switches: u64,
+    /// Median of the times another process was preferred.
+    pub involuntary_switches: u64,
+    /// Pages of the file that were cached before each trial, as proved.
+    pub cached_pages: Option<u64>,
+    /// Pages that the file has.
+    pub file_pages: Option<u64>,
+    /// The wall time that the primitive costs and these counts give.
+    pub predicted_ns: Option<f64>,
+    /// The sum of the words read, or the digest of the bytes written, in hex.
+    pub checksum: String,
+    /// Whether the bytes of every trial were checked.
+    pub verified: bool,
+    /// What a reader of the figures should know.
+    pub notes: Vec<String>,
+}
+
+/// A sentence a person can act on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Of which workload.
+    pub workload: WorkloadName,
+    /// In which state.
+    pub cache: CacheState,
+    /// Whether the intervals decide it.
+    pub decided: bool,
+    /// The sentence.
+    pub sentence: String,
+}
+
+/// Something that was asked for and is not there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Of which workload.
+    pub workload: WorkloadName,
+    /// In which state.
+    pub cache: CacheState,
+    /// Which strategy; all of them when `None`.
+    pub strategy: Option<String>,
+    /// The reason.
+    pub why: String,
+}
+
+/// Trials thrown away.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Discarded {
+    /// How many.
+    pub trials: usize,
+    /// How many of those kept were disturbed too, on a machine so busy that
+    /// nothing else would have been left.
+    pub disturbed_but_kept: usize,
+    /// How many for each kind of reason.
+    pub reasons: BTreeMap<String, usize>,
+}
+
+impl Discarded {
+    /// Counts one.
+    pub(crate) fn add(&mut self, kind: &str) {
+        self.trials += 1;
+        *self.reasons.entry(kind.to_owned()).or_default() += 1;
+    }
+}
+
+impl Report {
+    /// The report as CONTRACT's JSON, indented.
+    ///
+    /// # Errors
+    /// None in practice: every value of a report can be written.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(self)
+    }
+
+    /// A report read back.
+    ///
+    /// # Errors
+    /// Where the text is not a report.
+    pub fn from_json(text: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
+    }
+
+    /// The rows of one workload and state, and their shape, in the order measured.
+    pub fn groups(&self) -> Vec<Group<'_>> {
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        for row in &self.results {
+            match groups.iter_mut().find(|g| g.holds(row)) {
+                Some(group) => group.rows.push(row),
+                None => groups.push(Group {
+                    workload: row.workload,
+                    cache: row.cache,
+                    shape: row.shape.as_deref(),
+                    rows: vec![row],
+                }),
+            }
+        }
+        groups
+    }
+}
+
+/// Rows that can be compared with each other.
+#[derive(Debug, Clone)]
+pub struct Group<'a> {
+    /// What was done.
+    pub workload: WorkloadName,
+    /// The state of the page cache.
+    pub cache: CacheState,
+    /// How the file came into the cache, where that is varied.
+    pub shape: Option<&'a str>,
+    /// The rows.
+    pub rows: Vec<&'a ResultRow>,
+}
+
+impl Group<'_> {
+    fn holds(&self, row: &ResultRow) -> bool {
+        self.workload == row.workload && self.cache == row.cache && self.shape == row.shape.as_deref()
+    }
+
+    /// "scan, warm, 256 MiB".
+    pub fn title(&self) -> String {
+        let mut title = self.workload.name().to_owned();
+        match self.cache {
+            CacheState::Warm => title.push_str(", warm page cache"),
+            CacheState::Cold => title.push_str(", cold page cache"),
+            CacheState::None => {}
+        }
+        if let Some(shape) = self.shape {
+            title.push_str(", ");
+            title.push_str(shape);
+        }
+        title
+    }
+
+    /// Whether a time per operation says more than bytes a second.
+    pub fn by_operation(&self) -> bool {
+        self.rows.iter().any(|row| row.operations.is_some())
+    }
+}
+
+impl ResultRow {
+    /// Nanoseconds of one operation, where operations count.
+    pub fn operation_ns(&self) -> Option<f64> {
+        self.operations.map(|n| self.wall_ns.median / n.max(1) as f64)
+    }
+
+    /// What the row's bar shows: more is better.
+    pub fn speed(&self) -> f64 {
+        match self.operations {
+            Some(n) => n as f64 / self.wall_ns.median * 1e9,
+            None => self.bytes_per_second,
+        }
+    }
+
+    /// The prediction over the measurement.
+    pub fn prediction_ratio(&self) -> Option<f64> {
+        self.predicted_ns.map(|predicted| predicted / self.wall_ns.median)
+    }
+}

@@ -1,0 +1,398 @@
+//! The road from a request to a report.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::cache;
+use crate::comparison::Comparison;
+use crate::costs;
+use crate::error::{BenchError, nearest_names};
+use crate::findings::findings;
+use crate::format::bytes;
+use crate::guard::Guard;
+use crate::machine::{Machine, Ticks, meminfo};
+use crate::model;
+use crate::report::{Discarded, FileFacts, Report, SCHEMA, Skipped};
+use crate::request::{CacheChoice, CacheState, Progress, Request, WorkloadName};
+use crate::sample::Canary;
+use crate::strategy::{Strategy, Tier, external, random, scan};
+use crate::subject::{Subject, Workshop};
+use crate::workload::file::FileArena;
+use crate::workload::{self, Arena};
+
+/// Budgets below this leave room for the core strategies only.
+const ROOMY: Duration = Duration::from_secs(60);
+
+/// The bytes that *update* and *records* work on, at most: they write.
+const UPDATED: u64 = 64 << 20;
+
+/// The folio-making pieces of *shape*.
+const PIECES: [usize; 4] = [4 << 10, 64 << 10, 1 << 20, 4 << 20];
+
+/// Compares strategies as the request says.
+///
+/// Files that it writes are in a directory of its own and are gone when it
+/// returns, whichever way. A file of the caller's is only read.
+///
+/// # Errors
+/// A sentence of [`BenchError`] about the request, the file, the disk, or bytes
+/// that were wrong. A strategy that this machine does not have is no error: it
+/// is listed in [`Report::skipped`]. An interrupt is none either once anything
+/// was measured: the report is then marked.
+pub fn compare(request: &Request, on: &mut dyn FnMut(Progress<'_>)) -> Result<Report, BenchError> {
+    check_names(request)?;
+    let _guard = Guard::install();
+    let mut run = Run::begin(request, on)?;
+    let mut parts: Vec<(WorkloadName, CacheState)> = Vec::new();
+    for workload in &request.workloads {
+        parts.extend(run.states(*workload).into_iter().map(|state| (*workload, state)));
+    }
+    for (done, (workload, state)) in parts.iter().enumerate() {
+        if run.stopped() {
+            break;
+        }
+        let all: u32 = parts[done..].iter().map(|(w, s)| weight(*w, *s)).sum();
+        let share = run.left() * weight(*workload, *state) / all;
+        run.part(*workload, *state, Instant::now() + share, on)?;
+    }
+    run.finish()
+}
+
+/// One comparison on its way.
+struct Run<'a> {
+    request: &'a Request,
+    workshop: Workshop,
+    subject: Option<Arc<Subject>>,
+    began: Instant,
+    ticks: Option<Ticks>,
+    canary: Canary,
+    report: Report,
+}
+
+impl<'a> Run<'a> {
+    fn begin(request: &'a Request, on: &mut dyn FnMut(Progress<'_>)) -> Result<Self, BenchError> {
+        let began = Instant::now();
+        let ticks = Ticks::now();
+        let workshop = Workshop::new(request.dir.as_deref())?;
+        let needs_file = request.workloads.iter().any(|w| reads_a_file(*w));
+        let subject = match &request.file {
+            _ if !needs_file => None,
+            Some(path) => {
+                on(Progress::Phase { what: &format!("read {}", path.display()) });
+                Some(Arc::new(Subject::given(path, &request.interrupted)?))
+            }
+            None => {
+                workshop.ensure_space(room(request, request.size), "the generated file and its copies")?;
+                on(Progress::Phase { what: &format!("generate {}", bytes(request.size)) });
+                Some(Arc::new(Subject::generate(
+                    &workshop,
+                    "subject",
+                    request.size,
+                    4 << 20,
+                    request.seed,
+                    &request.interrupted,
+                )?))
+            }
+        };
+        if let (Some(subject), Some(_)) = (&subject, &request.file) {
+            workshop.ensure_space(room(request, subject.size()) - subject.size(), "copies of the file")?;
+        }
+        on(Progress::Phase { what: "measure primitive costs" });
+        let costs = costs::measure(&workshop, &request.interrupted)?;
+        let place = subject.as_ref().map_or(workshop.dir(), |s| s.path());
+        let file = subject.as_ref().map(|s| file_facts(s, request.file.is_none()));
+        let report = Report {
+            schema: SCHEMA,
+            suite: env!("CARGO_PKG_VERSION").to_owned(),
+            began: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+            elapsed_s: 0.0,
+            seed: request.seed,
+            machine: Machine::look(place),
+            costs,
+            file: file.unwrap_or_default(),
+            results: Vec::new(),
+            findings: Vec::new(),
+            skipped: Vec::new(),
+            discarded: Discarded::default(),
+            notes: Vec::new(),
+            interrupted: false,
+            partial: false,
+        };
+        Ok(Self { request, workshop, subject, began, ticks, canary: Canary::new(), report })
+    }
+
+    fn left(&self) -> Duration {
+        self.request.budget.saturating_sub(self.began.elapsed())
+    }
+
+    fn stopped(&self) -> bool {
+        self.report.interrupted || self.request.interrupted.load(Ordering::Relaxed)
+    }
+
+    fn part(
+        &mut self,
+        workload: WorkloadName,
+        state: CacheState,
+        deadline: Instant,
+        on: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), BenchError> {
+        if workload == WorkloadName::Shape {
+            return self.shapes(deadline, on);
+        }
+        let mut arena = self.arena(workload, state)?;
+        let strategies = self.strategies(workload, state);
+        self.compare(Group { workload, cache: state, shape: None }, arena.as_mut(), strategies, deadline, on)
+    }
+
+    fn compare(
+        &mut self,
+        group: Group,
+        arena: &mut dyn Arena,
+        strategies: Vec<Strategy>,
+        deadline: Instant,
+        on: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), BenchError> {
+        let Group { workload, cache, shape } = group;
+        let probe = arena.subject().map(|subject| model::Probe::of(subject, cache));
+        let comparison =
+            Comparison { workload, cache, shape, arena, strategies, optional: self.request.strategies.is_none() };
+        let mut outcome = comparison.run(self.request, deadline, &mut self.canary, on)?;
+        for row in &mut outcome.rows {
+            row.predicted_ns = model::predict(row, &self.report.costs, probe.as_ref());
+        }
+        self.report.results.extend(outcome.rows);
+        self.report.skipped.extend(outcome.skipped);
+        self.report.interrupted |= outcome.interrupted;
+        let total = &mut self.report.discarded;
+        total.trials += outcome.discarded.trials;
+        total.disturbed_but_kept += outcome.discarded.disturbed_but_kept;
+        for (reason, count) in outcome.discarded.reasons {
+            *total.reasons.entry(reason).or_default() += count;
+        }
+        Ok(())
+    }
+
+    /// The states asked for that this workload and file can have.
+    fn states(&mut self, workload: WorkloadName) -> Vec<CacheState> {
+        if workload == WorkloadName::Write {
+            return vec![CacheState::None];
+        }
+        if matches!(workload, WorkloadName::Shape | WorkloadName::Rescan | WorkloadName::Update | WorkloadName::Records)
+        {
+            return vec![CacheState::Warm];
+        }
+        let mut states = match self.request.cache {
+            CacheChoice::Warm => vec![CacheState::Warm],
+            CacheChoice::Cold => vec![CacheState::Cold],
+            CacheChoice::Both => vec![CacheState::Warm, CacheState::Cold],
+        };
+        let Some(subject) = &self.subject else { return states };
+        let mut refuse = |state: CacheState, why: String| {
+            if states.contains(&state) {
+                states.retain(|s| *s != state);
+                let skipped = Skipped { workload, cache: state, strategy: None, why };
+                self.report.skipped.push(skipped);
+            }
+        };
+        if subject.in_memory() {
+            let why = "the file lies on tmpfs: what is in memory only is never cold";
+            refuse(CacheState::Cold, why.to_owned());
+        }
+        if let Some(memory) = meminfo("MemAvailable").filter(|m| subject.size() > m / 10 * 8) {
+            let why = format!(
+                "the file has {}, of {} available memory: it cannot all be cached",
+                bytes(subject.size()),
+                bytes(memory)
+            );
+            refuse(CacheState::Warm, why);
+        }
+        states
+    }
+
+    fn arena(&self, workload: WorkloadName, state: CacheState) -> Result<Box<dyn Arena>, BenchError> {
+        let Some(subject) = self.subject.clone() else {
+            return Err(BenchError::Nothing { why: format!("{workload} needs a file") });
+        };
+        let target = self.workshop.path("target");
+        let interrupted = Arc::clone(&self.request.interrupted);
+        let seed = self.request.seed;
+        Ok(match workload {
+            WorkloadName::Copy => Box::new(FileArena::copy(subject, target, interrupted)),
+            WorkloadName::Write => Box::new(FileArena::write(subject, target, interrupted)),
+            WorkloadName::Random => {
+                let count = if state == CacheState::Cold { 1000 } else { 20_000 };
+                let count = count.min((subject.size() as usize / random::BLOCK).max(1) * 2);
+                Box::new(FileArena::random(subject, target, interrupted, count, seed)?)
+            }
+            WorkloadName::Update | WorkloadName::Records => {
+                let size = subject.size().min(UPDATED) / 4096 * 4096;
+                let size = size.max(crate::subject::LEAST);
+                self.workshop.ensure_space(size, "the file that is updated")?;
+                let _ = std::fs::remove_file(self.workshop.path("records"));
+                let records = Subject::generate(&self.workshop, "records", size, 1 << 20, seed, &interrupted)?;
+                let count = (workload == WorkloadName::Update).then_some(20_000);
+                Box::new(FileArena::update(Arc::new(records), target, interrupted, count, seed))
+            }
+            _ => Box::new(FileArena::scan(subject, target, interrupted)),
+        })
+    }
+
+    /// The strategies that take part: baseline, the same once more, the others.
+    fn strategies(&self, workload: WorkloadName, state: CacheState) -> Vec<Strategy> {
+        let full = !self.request.quick && self.request.budget >= ROOMY;
+        let mut all = workload::strategies(workload);
+        if all.is_empty() {
+            return all;
+        }
+        let baseline = all.remove(0);
+        let mut again = workload::strategies(workload).remove(0);
+        again.name.push_str("_again");
+        let others = all.into_iter().filter(|s| match &self.request.strategies {
+            Some(names) => names.contains(&s.name),
+            None => full || s.tier == Tier::Core,
+        });
+        let mine = self.request.extra.iter().filter(|entry| match workload {
+            WorkloadName::Copy => external::copies(entry),
+            WorkloadName::Scan => !external::copies(entry),
+            _ => false,
+        });
+        let mut chosen = vec![baseline, again];
+        chosen.extend(mine.map(external::strategy));
+        chosen.extend(others.filter(|s| !s.only_cold || state != CacheState::Warm));
+        chosen
+    }
+
+    /// The same bytes four times, cached in pages of different sizes.
+    fn shapes(&mut self, deadline: Instant, on: &mut dyn FnMut(Progress<'_>)) -> Result<(), BenchError> {
+        let size = self.subject.as_ref().map_or(self.request.size, |s| s.size());
+        for (done, piece) in PIECES.into_iter().enumerate() {
+            if self.stopped() {
+                break;
+            }
+            self.workshop.ensure_space(size, "the file in another shape")?;
+            let until =
+                Instant::now() + deadline.saturating_duration_since(Instant::now()) / (PIECES.len() - done) as u32;
+            let shape = format!("written {} at a time", bytes(piece as u64));
+            on(Progress::Phase { what: &format!("generate {}, {shape}", bytes(size)) });
+            let subject = Arc::new(Subject::generate(
+                &self.workshop,
+                "shape",
+                size,
+                piece,
+                self.request.seed,
+                &self.request.interrupted,
+            )?);
+            let mut arena =
+                FileArena::scan(subject, self.workshop.path("target"), Arc::clone(&self.request.interrupted));
+            let mut strategies = vec![scan::read(64 << 10), scan::read(64 << 10)];
+            strategies[1].name.push_str("_again");
+            let wanted = ["mmap", "mmap_populate", "read_256k"];
+            strategies.extend(scan::strategies().into_iter().filter(|s| wanted.contains(&s.name.as_str())));
+            let group = Group { workload: WorkloadName::Shape, cache: CacheState::Warm, shape: Some(shape) };
+            self.compare(group, &mut arena, strategies, until, on)?;
+            let path = self.workshop.path("shape");
+            std::fs::remove_file(&path).map_err(|e| BenchError::io("remove", &path, e))?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Report, BenchError> {
+        self.report.machine.note_load(self.ticks);
+        self.report.elapsed_s = self.began.elapsed().as_secs_f64();
+        self.report.interrupted |= self.request.interrupted.load(Ordering::Relaxed);
+        if self.report.results.is_empty() {
+            if self.report.interrupted {
+                return Err(BenchError::Interrupted);
+            }
+            let mut reasons: Vec<String> = self.report.skipped.iter().map(|s| s.why.clone()).collect();
+            reasons.dedup();
+            return Err(BenchError::Nothing { why: reasons.join("; ") });
+        }
+        let out_of_time = self.report.skipped.iter().any(|s| s.why.contains("time"));
+        self.report.partial = self.report.interrupted || out_of_time;
+        self.report.findings = findings(&self.report);
+        self.report.notes = notes(&self.report);
+        Ok(self.report)
+    }
+}
+
+/// What rows that can be compared have in common.
+struct Group {
+    workload: WorkloadName,
+    cache: CacheState,
+    shape: Option<String>,
+}
+
+/// How long a round of trials takes, roughly, beside the others': the budget is
+/// shared by it.
+fn weight(workload: WorkloadName, state: CacheState) -> u32 {
+    match (workload, state) {
+        (WorkloadName::Copy, CacheState::Cold) => 6,
+        (WorkloadName::Copy | WorkloadName::Write, _) | (_, CacheState::Cold) => 4,
+        (WorkloadName::Shape, _) => 6,
+        _ => 1,
+    }
+}
+
+/// Bytes to be free for a request: the file, its target and the scratch files.
+fn room(request: &Request, size: u64) -> u64 {
+    let copies =
+        request.workloads.iter().any(|w| matches!(w, WorkloadName::Copy | WorkloadName::Write | WorkloadName::Shape));
+    size + if copies { size } else { 0 } + (192 << 20)
+}
+
+fn reads_a_file(workload: WorkloadName) -> bool {
+    !matches!(workload, WorkloadName::Pipe | WorkloadName::Ipc | WorkloadName::Small)
+}
+
+fn file_facts(subject: &Subject, generated: bool) -> FileFacts {
+    let proof = cache::residency(subject.file(), subject.size())
+        .map_or_else(|e| format!("not possible: {e}"), |r| r.witness.name().to_owned());
+    FileFacts { path: subject.shown().display().to_string(), bytes: subject.size(), generated, proof }
+}
+
+fn notes(report: &Report) -> Vec<String> {
+    let mut notes = Vec::new();
+    let cold = report.results.iter().any(|row| row.cache == CacheState::Cold);
+    if cold && report.machine.storage.hypervisor_may_cache {
+        notes.push("Cold means cold for this kernel: the hypervisor may hold the file in a cache below.".to_owned());
+    }
+    if report.discarded.disturbed_but_kept > 0 {
+        notes.push(format!(
+            "The machine was busy: {} trials were kept although they were disturbed, because \
+             their neighbours were too; the pairing by rounds is what makes them comparable.",
+            report.discarded.disturbed_but_kept
+        ));
+    }
+    if cfg!(debug_assertions) {
+        notes.push(
+            "Built without optimisation: the loops, not the kernel, set these figures. Build \
+             with --release."
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+fn check_names(request: &Request) -> Result<(), BenchError> {
+    let Some(names) = &request.strategies else { return Ok(()) };
+    let known: Vec<String> = request
+        .workloads
+        .iter()
+        .flat_map(|w| workload::strategies(*w))
+        .map(|s| s.name)
+        .chain(request.extra.iter().map(|e| e.name.clone()))
+        .collect();
+    for name in names {
+        if !known.contains(name) {
+            let workloads: Vec<&str> = request.workloads.iter().map(|w| w.name()).collect();
+            return Err(BenchError::UnknownStrategy {
+                name: name.clone(),
+                workloads: workloads.join(", "),
+                near: nearest_names(name, known.iter().map(String::as_str)),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Checksum a file again: the mapping, or the buffer, is kept from the first time.
+
+use super::scan::{self, sum_mapping};
+use super::{Fault, Prepared, Strategy, Task, Work, buffer, call};
+use crate::guard::Watch;
+use crate::memory::{Mapping, sum};
+
+/// Every strategy of the workload; the first is what the others are compared with.
+pub fn strategies() -> Vec<Strategy> {
+    vec![
+        scan::read(64 << 10),
+        scan::read(256 << 10),
+        Strategy::new("mmap_new", "a new mapping each time", None, |task| {
+            let file = task.open()?;
+            Ok(Box::new(move || {
+                let mapping = map(&file, &task)?;
+                let _watch = Watch::over(&mapping);
+                let mut work = Work { system_calls: 2, ..Work::default() };
+                sum_mapping(&task, &mapping, &mut work)?;
+                Ok(work)
+            }))
+        }),
+        Strategy::new("mmap_kept", "the mapping of the first time", None, |task| {
+            let file = task.open()?;
+            let mapping = map(&file, &task)?;
+            let watch = Watch::over(&mapping);
+            sum_mapping(&task, &mapping, &mut Work::default())?;
+            Ok(Box::new(move || {
+                let _watch = watch;
+                let mut work = Work::default();
+                sum_mapping(&task, &mapping, &mut work)?;
+                Ok(work)
+            }))
+        }),
+        Strategy::new("memory", "a copy in the program's own memory", None, in_memory),
+    ]
+}
+
+fn map(file: &std::fs::File, task: &Task<'_>) -> Result<Mapping, Fault> {
+    Mapping::file(file, 0, task.size as usize, libc::PROT_READ, libc::MAP_SHARED).map_err(call("mmap"))
+}
+
+fn in_memory(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
+    let file = task.open()?;
+    let mut buffer = buffer(task.size as usize)?;
+    let mut calls = 0;
+    if super::read_full(&file, buffer.bytes(), &mut calls)? as u64 != task.size {
+        return Err(Fault::Short);
+    }
+    Ok(Box::new(move || {
+        let mut checksum = 0u64;
+        for part in buffer.bytes().chunks(super::STRETCH) {
+            task.go_on()?;
+            checksum = checksum.wrapping_add(sum(part));
+        }
+        Ok(Work { checksum, ..Work::default() })
+    }))
+}

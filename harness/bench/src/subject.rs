@@ -1,0 +1,388 @@
+//! The file that is measured: given and checked, or generated and removed.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tempfile::TempDir;
+
+use crate::error::BenchError;
+use crate::memory::{self, Digest};
+use crate::statistics::Random;
+
+/// Room to leave on the file system beside what is written.
+const SLACK: u64 = 32 << 20;
+
+/// The least bytes that make a trial measurable.
+pub const LEAST: u64 = 64 << 10;
+
+/// A directory of our own, removed with everything in it when it is dropped.
+#[derive(Debug)]
+pub struct Workshop {
+    dir: TempDir,
+}
+
+impl Workshop {
+    /// Makes one in `dir`, or where temporary files belong, preferring a place
+    /// on a disk, because what lies in memory is never cold.
+    ///
+    /// # Errors
+    /// When no directory can be made there.
+    pub fn new(dir: Option<&Path>) -> Result<Self, BenchError> {
+        let parent = dir.map_or_else(default_dir, Path::to_owned);
+        let dir = tempfile::Builder::new()
+            .prefix("syslings-bench-")
+            .tempdir_in(&parent)
+            .map_err(|e| BenchError::io("make a directory in", &parent, e))?;
+        Ok(Self { dir })
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The directory itself.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Refuses to go on when fewer than `need` bytes (and a little) are free.
+    ///
+    /// # Errors
+    /// [`BenchError::NoSpace`], before anything is written.
+    pub fn ensure_space(&self, need: u64, purpose: &'static str) -> Result<(), BenchError> {
+        let stat = nix::sys::statvfs::statvfs(self.dir())
+            .map_err(|e| BenchError::io("ask the free space of", self.dir(), e))?;
+        let free = (stat.blocks_available() as u64).saturating_mul(stat.fragment_size() as u64);
+        if free < need.saturating_add(SLACK) {
+            let dir = self.dir().parent().unwrap_or(self.dir()).to_owned();
+            return Err(BenchError::NoSpace { dir, need: need.saturating_add(SLACK), free, purpose });
+        }
+        Ok(())
+    }
+}
+
+fn default_dir() -> PathBuf {
+    let temporary = std::env::temp_dir();
+    let places = [temporary.clone(), PathBuf::from("/var/tmp")];
+    let on_disk = places.into_iter().find(|place| {
+        nix::sys::statfs::statfs(place).is_ok_and(|fs| fs.filesystem_type() != nix::sys::statfs::TMPFS_MAGIC)
+    });
+    on_disk.unwrap_or(temporary)
+}
+
+/// The file under measurement, and what its bytes must come to.
+#[derive(Debug)]
+pub struct Subject {
+    path: PathBuf,
+    shown: PathBuf,
+    file: File,
+    size: u64,
+    stamp: Stamp,
+    sum: u64,
+    digest: u64,
+    in_memory: bool,
+}
+
+/// What changes when a file does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+}
+
+impl Subject {
+    /// Takes a file of the user's, after looking at what it is.
+    ///
+    /// # Errors
+    /// One of [`BenchError`]'s sentences about the file.
+    pub fn given(path: &Path, interrupted: &AtomicBool) -> Result<Self, BenchError> {
+        let metadata = std::fs::metadata(path).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => BenchError::Missing { path: path.to_owned() },
+            _ => BenchError::Unreadable { path: path.to_owned(), source: e },
+        })?;
+        if let Some(kind) = what_it_is(metadata.file_type()) {
+            return Err(BenchError::NotAFile { path: path.to_owned(), kind });
+        }
+        if let Some(file_system) = pseudo_file_system(path) {
+            return Err(BenchError::Pseudo { path: path.to_owned(), file_system });
+        }
+        if metadata.len() == 0 {
+            return Err(BenchError::Empty { path: path.to_owned() });
+        }
+        let file = File::open(path).map_err(|source| BenchError::Unreadable { path: path.to_owned(), source })?;
+        Self::over(path.to_owned(), path.to_owned(), file, interrupted)
+    }
+
+    /// Writes a file of `size` pseudo-random bytes in pieces of `piece` bytes:
+    /// the piece decides in how large folios the page cache holds it.
+    ///
+    /// # Errors
+    /// [`BenchError::NoSpace`] before anything is written, or what the kernel says.
+    pub fn generate(
+        workshop: &Workshop,
+        name: &str,
+        size: u64,
+        piece: usize,
+        seed: u64,
+        interrupted: &AtomicBool,
+    ) -> Result<Self, BenchError> {
+        if size < LEAST {
+            return Err(BenchError::TooSmall { size, least: LEAST });
+        }
+        let path = workshop.path(name);
+        let write = |e| BenchError::io("write", &path, e);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|e| BenchError::io("create", &path, e))?;
+        let mut bytes = vec![0u8; piece];
+        let mut random = Random::new(seed);
+        let mut left = size;
+        while left > 0 {
+            if interrupted.load(Ordering::Relaxed) {
+                return Err(BenchError::Interrupted);
+            }
+            fill(&mut bytes, &mut random);
+            let part = left.min(piece as u64) as usize;
+            file.write_all(&bytes[..part]).map_err(write)?;
+            left -= part as u64;
+        }
+        file.sync_all().map_err(|e| BenchError::io("fsync", &path, e))?;
+        Self::over(path, PathBuf::from("(generated)"), file, interrupted)
+    }
+
+    fn over(path: PathBuf, shown: PathBuf, file: File, interrupted: &AtomicBool) -> Result<Self, BenchError> {
+        let metadata = file.metadata().map_err(|e| BenchError::io("fstat", &path, e))?;
+        let stamp = Stamp::of(&metadata);
+        let in_memory =
+            nix::sys::statfs::fstatfs(&file).is_ok_and(|fs| fs.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC);
+        let (sum, digest, read) = digest_of(&path, interrupted)?;
+        if read != stamp.size {
+            let what = format!("fstat says {} bytes, reading gives {read}", stamp.size);
+            return Err(BenchError::Changed { path: shown, what });
+        }
+        Ok(Self { path, shown, file, size: stamp.size, stamp, sum, digest, in_memory })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How a report names it.
+    pub fn shown(&self) -> &Path {
+        &self.shown
+    }
+
+    /// Opened for reading.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// In bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What [`memory::sum`] of the whole file gives.
+    pub fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// What [`Digest`] of the whole file gives.
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Whether it lies on tmpfs and so is always cached.
+    pub fn in_memory(&self) -> bool {
+        self.in_memory
+    }
+
+    /// Fails when the file is no longer what it was: cut, grown, written to or
+    /// replaced.
+    ///
+    /// # Errors
+    /// [`BenchError::Changed`] with what is different.
+    pub fn ensure_unchanged(&self) -> Result<(), BenchError> {
+        let changed = |what: String| Err(BenchError::Changed { path: self.shown.clone(), what });
+        let Ok(metadata) = self.file.metadata() else { return changed("fstat fails".to_owned()) };
+        let now = Stamp::of(&metadata);
+        if now.size != self.stamp.size {
+            return changed(format!("{} bytes before, {} now", self.stamp.size, now.size));
+        }
+        if now.modified != self.stamp.modified {
+            return changed("its modification time moved".to_owned());
+        }
+        match std::fs::metadata(&self.path) {
+            Ok(named) if Stamp::of(&named) == self.stamp => Ok(()),
+            Ok(_) => changed("another file has its name now".to_owned()),
+            Err(_) => changed("its name is gone".to_owned()),
+        }
+    }
+}
+
+/// Bytes that no file system can compress, fast to make.
+pub fn fill(bytes: &mut [u8], random: &mut Random) {
+    for word in bytes.as_chunks_mut::<8>().0 {
+        *word = random.bits().to_ne_bytes();
+    }
+}
+
+/// The sum, the digest and the number of the bytes of the file at `path`.
+///
+/// # Errors
+/// What the kernel says, or [`BenchError::Interrupted`].
+pub fn digest_of(path: &Path, interrupted: &AtomicBool) -> Result<(u64, u64, u64), BenchError> {
+    let unreadable = |source| BenchError::Unreadable { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let mut buffer = vec![0u8; 256 << 10];
+    let mut digest = Digest::new();
+    let (mut sum, mut total) = (0u64, 0u64);
+    loop {
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(BenchError::Interrupted);
+        }
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match file.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(unreadable(e)),
+            }
+        }
+        sum = sum.wrapping_add(memory::sum(&buffer[..filled]));
+        digest.add(&buffer[..filled]);
+        total += filled as u64;
+        if filled < buffer.len() {
+            return Ok((sum, digest.value(), total));
+        }
+    }
+}
+
+/// Starts writing the file's dirty pages and waits for them, so that they can
+/// be dropped; works on a descriptor opened for reading.
+pub fn flush(file: &File) {
+    // SAFETY: takes a descriptor only.
+    unsafe { libc::fdatasync(file.as_raw_fd()) };
+}
+
+fn what_it_is(kind: std::fs::FileType) -> Option<&'static str> {
+    if kind.is_file() {
+        None
+    } else if kind.is_dir() {
+        Some("a directory")
+    } else if kind.is_fifo() {
+        Some("a FIFO")
+    } else if kind.is_socket() {
+        Some("a socket")
+    } else if kind.is_block_device() {
+        Some("a block device")
+    } else if kind.is_char_device() {
+        Some("a character device")
+    } else {
+        Some("something else")
+    }
+}
+
+/// File systems whose files are made up as they are read, by the magic numbers
+/// of linux/magic.h.
+fn pseudo_file_system(path: &Path) -> Option<&'static str> {
+    const PSEUDO: [(i64, &str); 11] = [
+        (0x9fa0, "proc"),
+        (0x6265_6572, "sysfs"),
+        (0x6462_6720, "debugfs"),
+        (0x7472_6163, "tracefs"),
+        (0x7363_6673, "securityfs"),
+        (0x0027_e0eb, "cgroup"),
+        (0x6367_7270, "cgroup2"),
+        (0xcafe_4a11, "bpf"),
+        (0x6265_6570, "configfs"),
+        (0x6165_676c, "pstore"),
+        (0xde5e_81e4, "efivarfs"),
+    ];
+    let fs = nix::sys::statfs::statfs(path).ok()?;
+    let magic = fs.filesystem_type().0 as i64 & 0xffff_ffff;
+    PSEUDO.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static CALM: AtomicBool = AtomicBool::new(false);
+
+    fn error(path: &Path) -> String {
+        Subject::given(path, &CALM).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_named_with_its_cause() {
+        let dir = tempfile::tempdir().unwrap();
+        let empty = dir.path().join("empty");
+        File::create(&empty).unwrap();
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        assert!(error(&dir.path().join("none")).ends_with("none: no such file"));
+        assert!(error(dir.path()).contains("is a directory, not a regular file"));
+        assert!(error(&empty).contains("the file is empty"));
+        assert!(error(&fifo).contains("is a FIFO, not a regular file"));
+        assert!(error(Path::new("/dev/null")).contains("is a character device"));
+        assert!(error(Path::new("/proc/self/status")).contains("proc, a pseudo file system"));
+    }
+
+    #[test]
+    fn a_changed_file_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        std::fs::write(&path, [1u8; 5000]).unwrap();
+        let subject = Subject::given(&path, &CALM).unwrap();
+        subject.ensure_unchanged().unwrap();
+        std::fs::write(&path, [1u8; 4000]).unwrap();
+        let message = subject.ensure_unchanged().unwrap_err().to_string();
+        assert!(message.contains("5000 bytes before, 4000 now"), "{message}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, [1u8; 5000]).unwrap();
+        assert!(subject.ensure_unchanged().is_err());
+    }
+
+    #[test]
+    fn more_than_the_disk_holds_is_refused_before_writing() {
+        let workshop = Workshop::new(None).unwrap();
+        let message = workshop.ensure_space(u64::MAX / 2, "a test").unwrap_err().to_string();
+        assert!(message.contains("free, but"), "{message}");
+    }
+
+    #[test]
+    fn a_generated_file_is_removed_with_its_workshop() {
+        let workshop = Workshop::new(None).unwrap();
+        let dir = workshop.dir().to_owned();
+        let subject = Subject::generate(&workshop, "data", 100_000, 4096, 1, &CALM).unwrap();
+        assert_eq!(subject.size(), 100_000);
+        assert_eq!(digest_of(subject.path(), &CALM).unwrap().1, subject.digest());
+        drop(subject);
+        drop(workshop);
+        assert!(!dir.exists());
+    }
+}

@@ -1,0 +1,171 @@
+//! A small comparison end to end, and the form of its JSON.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use bench::{CacheChoice, Progress, Report, Request, WorkloadName, compare};
+
+/// A place on a disk, so that a cold cache is possible.
+fn disk() -> PathBuf {
+    std::env::current_exe().unwrap().parent().unwrap().to_owned()
+}
+
+fn request() -> Request {
+    Request { dir: Some(disk()), size: 4 << 20, budget: Duration::from_secs(12), quick: true, ..Request::default() }
+}
+
+fn left_behind() -> usize {
+    std::fs::read_dir(disk())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("syslings-bench-"))
+        .count()
+}
+
+#[test]
+fn a_comparison_has_every_field_of_the_contract_and_leaves_nothing() {
+    let before = left_behind();
+    let mut rows = 0;
+    let report = compare(&request(), &mut |progress| {
+        if let Progress::Row(row) = progress {
+            assert!(row.verified);
+            rows += 1;
+        }
+    })
+    .unwrap();
+    assert_eq!(left_behind(), before);
+    assert_eq!(rows, report.results.len());
+    let json: serde_json::Value = serde_json::from_str(&report.to_json().unwrap()).unwrap();
+    assert_eq!(json["schema"], 1);
+    assert!(json["machine"]["kernel"].is_string());
+    assert!(json["costs"]["syscall_ns"]["median"].as_f64().unwrap() > 0.0);
+    let results = json["results"].as_array().unwrap();
+    for state in ["warm", "cold"] {
+        for workload in ["scan", "copy"] {
+            let here = |r: &&serde_json::Value| r["workload"] == workload && r["cache"] == state;
+            let skipped = json["skipped"].as_array().unwrap();
+            assert!(
+                results.iter().filter(here).count() >= 3 || skipped.iter().any(|s| here(&s)),
+                "{workload} {state}: {json}"
+            );
+        }
+    }
+    for row in results {
+        for field in [
+            "workload",
+            "strategy",
+            "cache",
+            "bytes",
+            "block_bytes",
+            "trials",
+            "wall_ns",
+            "bytes_per_second",
+            "ratio_to_baseline",
+            "user_ns",
+            "system_ns",
+            "minor_faults",
+            "major_faults",
+            "system_calls",
+            "context_switches",
+            "predicted_ns",
+            "checksum",
+            "verified",
+            "notes",
+        ] {
+            assert!(row.get(field).is_some(), "{field} is missing in {row}");
+        }
+        for interval in ["wall_ns", "ratio_to_baseline"] {
+            let bound = |name: &str| row[interval][name].as_f64().unwrap();
+            assert!(bound("low") <= bound("median") && bound("median") <= bound("high"), "{row}");
+        }
+        assert_eq!(row["verified"], true);
+    }
+    assert!(results.iter().any(|row| row["again"] == true));
+    assert!(!json["findings"].as_array().unwrap().is_empty());
+    let back = Report::from_json(&report.to_json().unwrap()).unwrap();
+    assert_eq!(back.results.len(), report.results.len());
+    let text = report.text(bench::table::Style::default());
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let page = report.to_html();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("</html>"));
+    assert!(!page.contains("<script") && !page.contains("http"), "the page is self-contained");
+}
+
+#[test]
+fn a_run_interrupted_before_it_measured_says_so() {
+    let interrupted = Arc::new(AtomicBool::new(true));
+    let error = compare(&Request { interrupted, ..request() }, &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("interrupted"), "{error}");
+}
+
+#[test]
+fn an_interrupt_keeps_what_was_measured_and_marks_it() {
+    let mut request = request();
+    request.cache = CacheChoice::Warm;
+    request.workloads = vec![WorkloadName::Scan];
+    let flag = Arc::clone(&request.interrupted);
+    let report = compare(&request, &mut |progress| {
+        if let Progress::Standing(_) = progress {
+            flag.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    })
+    .unwrap();
+    assert!(report.interrupted && report.partial && !report.results.is_empty());
+}
+
+#[test]
+fn names_that_do_not_exist_are_answered_with_the_nearest() {
+    let request = Request { strategies: Some(vec!["mmpa".to_owned()]), ..request() };
+    let message = compare(&request, &mut |_| {}).unwrap_err().to_string();
+    assert!(message.contains("mmpa") && message.contains("mmap"), "{message}");
+    let message = "scna".parse::<WorkloadName>().unwrap_err().to_string();
+    assert!(message.contains("scan"), "{message}");
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_measured_ends_the_run() {
+    let dir = tempfile::tempdir_in(disk()).unwrap();
+    let path = dir.path().join("data");
+    std::fs::write(&path, vec![3u8; 1 << 20]).unwrap();
+    let request = Request {
+        file: Some(path.clone()),
+        cache: CacheChoice::Warm,
+        workloads: vec![WorkloadName::Scan],
+        ..request()
+    };
+    let error = compare(&request, &mut |progress| {
+        if let Progress::Standing(_) = progress {
+            std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(5000).unwrap();
+        }
+    })
+    .unwrap_err();
+    assert!(error.to_string().contains("changed while it was measured"), "{error}");
+}
+
+#[test]
+fn a_program_can_be_entered_and_its_wrong_bytes_are_found_out() {
+    let mine = |name: &str, argv: &[&str]| bench::ExternalStrategy {
+        name: name.to_owned(),
+        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+    };
+    let request = Request {
+        workloads: vec![WorkloadName::Copy],
+        cache: CacheChoice::Warm,
+        strategies: Some(vec![]),
+        extra: vec![
+            mine("good", &["cp", "{src}", "{dst}"]),
+            mine("bad", &["cp", "/dev/null", "{dst}"]),
+            mine("none", &["/nonexistent", "{src}", "{dst}"]),
+        ],
+        ..request()
+    };
+    let report = compare(&request, &mut |_| {}).unwrap();
+    assert!(report.results.iter().any(|row| row.strategy == "good" && row.verified));
+    let why = |name: &str| {
+        let skipped = report.skipped.iter().find(|s| s.strategy.as_deref() == Some(name));
+        skipped.map_or(String::new(), |s| s.why.clone())
+    };
+    assert!(why("bad").contains("wrong bytes"), "{}", why("bad"));
+    assert!(why("none").contains("start the program"), "{}", why("none"));
+}
