@@ -95,6 +95,11 @@ pub fn residency(file: &File, size: u64) -> io::Result<Residency> {
     mincore(file, size).map(|cached| Residency { cached, pages, witness: Witness::Mincore })
 }
 
+/// Pages that are dirty or on their way to the device; `None` without cachestat(2).
+pub fn dirty_pages(file: &File, size: u64) -> Option<u64> {
+    cachestat(file, size).ok().map(|stat| stat.nr_dirty + stat.nr_writeback)
+}
+
 fn cachestat(file: &File, size: u64) -> io::Result<Cachestat> {
     let range = CachestatRange { off: 0, len: size };
     let mut stat = Cachestat::default();

@@ -22,7 +22,7 @@ const MOST: usize = 200;
 /// An interval of the ratio this narrow needs no more trials.
 const NARROW: f64 = 0.01;
 
-/// Runs of one trial, when the first were disturbed.
+/// Attempts to bring about the state that a trial starts from.
 const ATTEMPTS: usize = 3;
 
 /// What is compared with what, and where.
@@ -178,12 +178,12 @@ impl Runner<'_> {
     }
 
     fn trial(&mut self, index: usize, round: usize, on: &mut dyn FnMut(Progress<'_>)) -> Result<Ended, BenchError> {
-        for attempt in 1..=ATTEMPTS {
+        for _ in 0..ATTEMPTS {
             if self.request.interrupted.load(Ordering::Relaxed) {
                 return Ok(Ended::Interrupted);
             }
             let clock = Instant::now();
-            let ended = self.attempt(index, round, attempt, on);
+            let ended = self.attempt(index, round, on);
             self.arena.settle();
             self.entries[index].cost = clock.elapsed();
             match ended? {
@@ -194,13 +194,7 @@ impl Runner<'_> {
         Ok(Ended::Dropped)
     }
 
-    fn attempt(
-        &mut self,
-        index: usize,
-        round: usize,
-        attempt: usize,
-        on: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<Ended, BenchError> {
+    fn attempt(&mut self, index: usize, round: usize, on: &mut dyn FnMut(Progress<'_>)) -> Result<Ended, BenchError> {
         let residency = match self.arena.ready(self.cache) {
             Ok(Ok(residency)) => residency,
             Ok(Err(why)) => {
@@ -218,7 +212,7 @@ impl Runner<'_> {
         if let Some(subject) = self.arena.subject() {
             subject.ensure_unchanged()?;
         }
-        let trial = match run {
+        let mut trial = match run {
             Ok(_) if struck => {
                 return Ok(Ended::Out(
                     "a mapped page could not be had (SIGBUS): the disk is full, or fails".to_owned(),
@@ -234,7 +228,7 @@ impl Runner<'_> {
         };
         let checksum = match self.arena.verify(&trial.work) {
             Ok(Ok(checksum)) => checksum,
-            Ok(Err(what)) if trial.work.children => {
+            Ok(Err(what)) if trial.work.program => {
                 return Ok(Ended::Out(format!("the program gave wrong bytes: {what}")));
             }
             Ok(Err(what)) => {
@@ -247,33 +241,17 @@ impl Runner<'_> {
             Err(BenchError::Interrupted) => return Ok(Ended::Interrupted),
             Err(error) => return Err(error),
         };
-        let waits = self.waits() || trial.work.children;
-        if let Some(why) = self.canary.objection(&trial, waits) {
-            if attempt < ATTEMPTS || !self.busy() {
-                self.discarded.add(if why.contains("canary") {
-                    "the canary beside it was slow"
-                } else {
-                    "another process had its CPU"
-                });
-                on(Progress::Discarded { why: &why });
-                return Ok(Ended::Dropped);
-            }
-            self.discarded.disturbed_but_kept += 1;
+        let waits = self.waits() || trial.work.program;
+        if let Some((kind, why)) = self.canary.objection(&trial, waits) {
+            on(Progress::Discarded { why: &why });
+            trial.disturbed = Some(kind);
         }
         Ok(Ended::Kept(Box::new(trial), checksum))
     }
 
     /// Whether trials wait for something by their nature.
     fn waits(&self) -> bool {
-        self.cache != CacheState::Warm
-            || matches!(self.workload, WorkloadName::Write | WorkloadName::Share | WorkloadName::Small)
-    }
-
-    /// Whether so many trials are disturbed that dropping them all would leave
-    /// nothing: then the pairing alone must cancel the disturbance.
-    fn busy(&self) -> bool {
-        let kept: usize = self.entries.iter().map(|entry| entry.trials.len()).sum();
-        3 * self.discarded.trials > kept
+        self.cache != CacheState::Warm || matches!(self.workload, WorkloadName::Share | WorkloadName::Small)
     }
 
     fn rows(&self) -> Vec<ResultRow> {
@@ -288,10 +266,10 @@ impl Runner<'_> {
 
     fn row(&self, index: usize, entry: &Entry, baseline: &[Trial]) -> ResultRow {
         let seed = self.request.seed.wrapping_add(index as u64);
-        let trials = &entry.trials;
+        let trials = &believed(&entry.trials);
         let walls: Vec<f64> = trials.iter().map(|t| t.wall_ns).collect();
         let wall_ns = estimate(&walls, seed);
-        let ratios = paired_ratios(baseline, trials);
+        let ratios = paired_ratios(baseline, &entry.trials);
         let is_baseline = index == 0;
         let ratio = if is_baseline { Estimate { median: 1.0, low: 1.0, high: 1.0 } } else { estimate(&ratios, seed) };
         let mean = |f: fn(&Trial) -> f64| trials.iter().map(f).sum::<f64>() / trials.len() as f64;
@@ -347,15 +325,23 @@ impl Runner<'_> {
             file_pages: trials.first().and_then(|t| t.residency).map(|r| r.pages),
             predicted_ns: None,
             checksum: format!("{:016x}", entry.checksum),
-            verified: true,
+            verified: trials.iter().all(|t| !t.work.unseen),
             notes,
         }
     }
 
-    fn finish(self, on: &mut dyn FnMut(Progress<'_>)) -> Outcome {
+    fn finish(mut self, on: &mut dyn FnMut(Progress<'_>)) -> Outcome {
         let rows = self.rows();
         for row in &rows {
             on(Progress::Row(row));
+        }
+        for entry in &self.entries {
+            let disturbed = entry.trials.iter().filter_map(|trial| trial.disturbed);
+            if believed(&entry.trials).len() == entry.trials.len() {
+                self.discarded.disturbed_but_kept += disturbed.count();
+            } else {
+                disturbed.for_each(|kind| self.discarded.add(kind));
+            }
         }
         let skipped = self
             .entries
@@ -378,15 +364,22 @@ impl Runner<'_> {
     }
 }
 
-/// The baseline's time over the strategy's, of the rounds that have both.
+/// The trials that nothing disturbed, when there are enough of them; on a
+/// machine too busy for that all of them, whose pairing must do.
+fn believed(trials: &[Trial]) -> Vec<Trial> {
+    let clean: Vec<Trial> = trials.iter().filter(|trial| trial.disturbed.is_none()).cloned().collect();
+    if clean.len() >= FEWEST { clean } else { trials.to_vec() }
+}
+
+/// The baseline's time over the strategy's, of the rounds that have both: of
+/// the undisturbed ones when there are enough.
 fn paired_ratios(baseline: &[Trial], trials: &[Trial]) -> Vec<f64> {
-    trials
-        .iter()
-        .filter_map(|trial| {
-            let pair = baseline.iter().find(|b| b.round == trial.round)?;
-            Some(pair.wall_ns / trial.wall_ns)
-        })
-        .collect()
+    let pairs: Vec<(&Trial, &Trial)> =
+        trials.iter().filter_map(|trial| Some((baseline.iter().find(|b| b.round == trial.round)?, trial))).collect();
+    let ratio = |(a, b): &(&Trial, &Trial)| a.wall_ns / b.wall_ns;
+    let clean: Vec<f64> =
+        pairs.iter().filter(|(a, b)| a.disturbed.is_none() && b.disturbed.is_none()).map(ratio).collect();
+    if clean.len() >= FEWEST { clean } else { pairs.iter().map(ratio).collect() }
 }
 
 fn is_narrow(row: &ResultRow) -> bool {

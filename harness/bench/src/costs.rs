@@ -3,11 +3,14 @@
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache;
 use crate::error::BenchError;
 use crate::memory::{Buffer, Mapping, page_size, sum, touch};
 use crate::statistics::{Estimate, estimate};
@@ -69,6 +72,9 @@ pub struct Costs {
     pub fork_ns: Option<Estimate>,
     /// What each MiB of touched memory adds to it.
     pub fork_mib_ns: Option<Estimate>,
+    /// Reading 1 MiB of a file that is not cached, through the page cache in
+    /// order: the miss, with the kernel's read-ahead.
+    pub cache_miss_mib_ns: Option<Estimate>,
     /// Reading 4 KiB from the device, one at a time.
     pub device_4k_ns: Option<Estimate>,
     /// Reading 1 MiB from the device, one at a time.
@@ -102,6 +108,7 @@ impl Costs {
             ("signal", self.signal_ns, "to oneself, with a handler"),
             ("fork, exit and wait", self.fork_ns, "this process"),
             ("fork, each MiB touched", self.fork_mib_ns, "in 4 KiB pages"),
+            ("page-cache miss, 1 MiB", self.cache_miss_mib_ns, "in order, read ahead"),
             ("device read 4 KiB", self.device_4k_ns, "O_DIRECT, one at a time"),
             ("device read 1 MiB", self.device_1m_ns, "O_DIRECT, one at a time"),
             ("device read 1 MiB, deep", self.device_1m_deep_ns, "io_uring, four in flight"),
@@ -349,6 +356,7 @@ fn device(workshop: &Workshop, costs: &mut Costs) -> Result<(), BenchError> {
         file.write_all(&bytes).map_err(failed)?;
     }
     file.sync_all().map_err(failed)?;
+    costs.cache_miss_mib_ns = cache_miss(&path, size);
     let direct = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path);
     let ring_read = || {
         crate::strategy::uring::scan(
@@ -388,6 +396,23 @@ fn device(workshop: &Workshop, costs: &mut Costs) -> Result<(), BenchError> {
         });
     }
     std::fs::remove_file(&path).map_err(|e| BenchError::io("remove", &path, e))
+}
+
+/// Reads the file through the cache after evicting it; `None` where it cannot be.
+fn cache_miss(path: &Path, size: usize) -> Option<Estimate> {
+    let file = File::open(path).ok()?;
+    let mut buffer = Buffer::new(256 << 10).ok()?;
+    per_operation_timed(size >> 20, || {
+        cache::evict(&file).ok()?;
+        if !cache::residency(&file, size as u64).ok()?.is_cold() {
+            return None;
+        }
+        let clock = Instant::now();
+        for offset in (0..size).step_by(256 << 10) {
+            file.read_exact_at(buffer.bytes(), offset as u64).ok()?;
+        }
+        Some(clock.elapsed().as_nanos() as f64)
+    })
 }
 
 static NEVER: AtomicBool = AtomicBool::new(false);

@@ -20,6 +20,7 @@ mod html;
 pub mod machine;
 mod memory;
 mod model;
+mod process;
 pub mod report;
 pub mod request;
 mod run;

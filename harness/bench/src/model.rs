@@ -145,15 +145,23 @@ fn copy(row: &ResultRow, costs: &Costs, probe: &Probe) -> Option<f64> {
 }
 
 fn cold(row: &ResultRow, costs: &Costs) -> Option<f64> {
-    if row.workload != WorkloadName::Scan {
-        return None;
-    }
     let mib = row.bytes as f64 / (1 << 20) as f64;
-    let sum = kib(row) * costs.sum_memory_kib_ns?.median;
-    if name(row) == "direct_1m" {
+    let sum = kib(row) * costs.sum_cached_kib_ns?.median;
+    let miss = mib * costs.cache_miss_mib_ns?.median;
+    let name = name(row);
+    match row.workload {
         // One at a time: the device waits while the sum is made.
-        return Some(mib * costs.device_1m_ns?.median + sum);
+        WorkloadName::Scan if name == "direct_1m" => Some(mib * costs.device_1m_ns?.median + sum),
+        WorkloadName::Scan if name.contains("direct") => Some((mib * costs.device_1m_deep_ns?.median).max(sum)),
+        WorkloadName::Scan => Some(miss + sum),
+        WorkloadName::Copy if name.starts_with("read_write_") && !name.ends_with("_allocated") => {
+            let alone = costs.write_page_alone_ns?.median - costs.write_page_ns?.median;
+            let writes = row.system_calls as f64 / 2.0 * alone.max(0.0);
+            Some(miss + pages(row) * costs.write_page_ns?.median + writes)
+        }
+        WorkloadName::Copy if matches!(name, "mmap_write" | "copy_file_range" | "sendfile" | "splice_1m") => {
+            Some(miss + pages(row) * costs.write_page_ns?.median)
+        }
+        _ => None,
     }
-    // Read-ahead keeps the device busy meanwhile.
-    Some((mib * costs.device_1m_deep_ns?.median).max(sum))
 }

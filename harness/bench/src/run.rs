@@ -19,13 +19,24 @@ use crate::sample::Canary;
 use crate::strategy::{Strategy, Tier, external, random, scan};
 use crate::subject::{Subject, Workshop};
 use crate::workload::file::FileArena;
+use crate::workload::many::SmallFiles;
+use crate::workload::talk::TalkArena;
 use crate::workload::{self, Arena};
 
 /// Budgets below this leave room for the core strategies only.
 const ROOMY: Duration = Duration::from_secs(60);
 
-/// The bytes that *update* and *records* work on, at most: they write.
-const UPDATED: u64 = 64 << 20;
+/// The bytes that *update* and *records* work on, at most: a call for every
+/// record takes its time.
+const UPDATED: u64 = 16 << 20;
+const RECORDS: u64 = 4 << 20;
+
+/// The sizes of *small*'s files, and about how many bytes there are of each.
+const SIZES: [u64; 7] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20];
+const SMALL_BYTES: u64 = 32 << 20;
+
+/// Round trips of one trial of *ipc*.
+const TRIPS: u64 = 2000;
 
 /// The folio-making pieces of *shape*.
 const PIECES: [usize; 4] = [4 << 10, 64 << 10, 1 << 20, 4 << 20];
@@ -44,10 +55,11 @@ pub fn compare(request: &Request, on: &mut dyn FnMut(Progress<'_>)) -> Result<Re
     check_names(request)?;
     let _guard = Guard::install();
     let mut run = Run::begin(request, on)?;
-    let mut parts: Vec<(WorkloadName, CacheState)> = Vec::new();
     for workload in &request.workloads {
-        parts.extend(run.states(*workload).into_iter().map(|state| (*workload, state)));
+        let states = run.states(*workload);
+        run.parts.extend(states.into_iter().map(|state| (*workload, state)));
     }
+    let parts = run.parts.clone();
     for (done, (workload, state)) in parts.iter().enumerate() {
         if run.stopped() {
             break;
@@ -67,6 +79,7 @@ struct Run<'a> {
     began: Instant,
     ticks: Option<Ticks>,
     canary: Canary,
+    parts: Vec<(WorkloadName, CacheState)>,
     report: Report,
 }
 
@@ -119,7 +132,7 @@ impl<'a> Run<'a> {
             interrupted: false,
             partial: false,
         };
-        Ok(Self { request, workshop, subject, began, ticks, canary: Canary::new(), report })
+        Ok(Self { request, workshop, subject, began, ticks, canary: Canary::new(), parts: Vec::new(), report })
     }
 
     fn left(&self) -> Duration {
@@ -137,8 +150,10 @@ impl<'a> Run<'a> {
         deadline: Instant,
         on: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(), BenchError> {
-        if workload == WorkloadName::Shape {
-            return self.shapes(deadline, on);
+        match workload {
+            WorkloadName::Shape => return self.shapes(deadline, on),
+            WorkloadName::Small => return self.small_files(deadline, on),
+            _ => {}
         }
         let mut arena = self.arena(workload, state)?;
         let strategies = self.strategies(workload, state);
@@ -175,11 +190,18 @@ impl<'a> Run<'a> {
 
     /// The states asked for that this workload and file can have.
     fn states(&mut self, workload: WorkloadName) -> Vec<CacheState> {
-        if workload == WorkloadName::Write {
+        if matches!(workload, WorkloadName::Write | WorkloadName::Pipe | WorkloadName::Ipc) {
             return vec![CacheState::None];
         }
-        if matches!(workload, WorkloadName::Shape | WorkloadName::Rescan | WorkloadName::Update | WorkloadName::Records)
-        {
+        if matches!(
+            workload,
+            WorkloadName::Shape
+                | WorkloadName::Share
+                | WorkloadName::Small
+                | WorkloadName::Rescan
+                | WorkloadName::Update
+                | WorkloadName::Records
+        ) {
             return vec![CacheState::Warm];
         }
         let mut states = match self.request.cache {
@@ -211,12 +233,19 @@ impl<'a> Run<'a> {
     }
 
     fn arena(&self, workload: WorkloadName, state: CacheState) -> Result<Box<dyn Arena>, BenchError> {
-        let Some(subject) = self.subject.clone() else {
-            return Err(BenchError::Nothing { why: format!("{workload} needs a file") });
-        };
         let target = self.workshop.path("target");
         let interrupted = Arc::clone(&self.request.interrupted);
         let seed = self.request.seed;
+        match workload {
+            WorkloadName::Pipe => {
+                return Ok(Box::new(TalkArena::stream(target, self.request.size, interrupted)));
+            }
+            WorkloadName::Ipc => return Ok(Box::new(TalkArena::messages(target, TRIPS, interrupted))),
+            _ => {}
+        }
+        let Some(subject) = self.subject.clone() else {
+            return Err(BenchError::Nothing { why: format!("{workload} needs a file") });
+        };
         Ok(match workload {
             WorkloadName::Copy => Box::new(FileArena::copy(subject, target, interrupted)),
             WorkloadName::Write => Box::new(FileArena::write(subject, target, interrupted)),
@@ -226,12 +255,13 @@ impl<'a> Run<'a> {
                 Box::new(FileArena::random(subject, target, interrupted, count, seed)?)
             }
             WorkloadName::Update | WorkloadName::Records => {
-                let size = subject.size().min(UPDATED) / 4096 * 4096;
+                let most = if workload == WorkloadName::Update { UPDATED } else { RECORDS };
+                let size = subject.size().min(most) / 4096 * 4096;
                 let size = size.max(crate::subject::LEAST);
                 self.workshop.ensure_space(size, "the file that is updated")?;
                 let _ = std::fs::remove_file(self.workshop.path("records"));
                 let records = Subject::generate(&self.workshop, "records", size, 1 << 20, seed, &interrupted)?;
-                let count = (workload == WorkloadName::Update).then_some(20_000);
+                let count = (workload == WorkloadName::Update).then_some(10_000);
                 Box::new(FileArena::update(Arc::new(records), target, interrupted, count, seed))
             }
             _ => Box::new(FileArena::scan(subject, target, interrupted)),
@@ -261,6 +291,26 @@ impl<'a> Run<'a> {
         chosen.extend(mine.map(external::strategy));
         chosen.extend(others.filter(|s| !s.only_cold || state != CacheState::Warm));
         chosen
+    }
+
+    /// The same number of bytes in files of several sizes.
+    fn small_files(&mut self, deadline: Instant, on: &mut dyn FnMut(Progress<'_>)) -> Result<(), BenchError> {
+        for (done, size) in SIZES.into_iter().enumerate() {
+            if self.stopped() {
+                break;
+            }
+            let until =
+                Instant::now() + deadline.saturating_duration_since(Instant::now()) / (SIZES.len() - done) as u32;
+            let count = (SMALL_BYTES / size).clamp(8, 500) as usize;
+            let shape = format!("{count} files of {}", bytes(size));
+            on(Progress::Phase { what: &format!("write {shape}") });
+            let interrupted = Arc::clone(&self.request.interrupted);
+            let mut arena = SmallFiles::new(&self.workshop, count, size, self.request.seed, interrupted)?;
+            let strategies = self.strategies(WorkloadName::Small, CacheState::Warm);
+            let group = Group { workload: WorkloadName::Small, cache: CacheState::Warm, shape: Some(shape) };
+            self.compare(group, &mut arena, strategies, until, on)?;
+        }
+        Ok(())
     }
 
     /// The same bytes four times, cached in pages of different sizes.
@@ -309,8 +359,12 @@ impl<'a> Run<'a> {
             reasons.dedup();
             return Err(BenchError::Nothing { why: reasons.join("; ") });
         }
-        let out_of_time = self.report.skipped.iter().any(|s| s.why.contains("time"));
-        self.report.partial = self.report.interrupted || out_of_time;
+        // Strategies that nobody asked for by name may be left out; a part that
+        // has no row at all may not.
+        let missing = self.parts.iter().any(|(workload, state)| {
+            !self.report.results.iter().any(|row| row.workload == *workload && row.cache == *state)
+        });
+        self.report.partial = self.report.interrupted || missing;
         self.report.findings = findings(&self.report);
         self.report.notes = notes(&self.report);
         Ok(self.report)
@@ -330,8 +384,9 @@ fn weight(workload: WorkloadName, state: CacheState) -> u32 {
     match (workload, state) {
         (WorkloadName::Copy, CacheState::Cold) => 6,
         (WorkloadName::Copy | WorkloadName::Write, _) | (_, CacheState::Cold) => 4,
-        (WorkloadName::Shape, _) => 6,
-        _ => 1,
+        (WorkloadName::Shape | WorkloadName::Small, _) => 6,
+        (WorkloadName::Pipe, _) => 3,
+        _ => 2,
     }
 }
 

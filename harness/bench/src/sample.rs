@@ -32,6 +32,8 @@ pub struct Trial {
     pub work: Work,
     /// The canary loops beside it, in nanoseconds: the slower of the two.
     pub canary_ns: f64,
+    /// The kind of disturbance beside it, if there was one.
+    pub disturbed: Option<&'static str>,
     /// What was cached before.
     pub residency: Option<Residency>,
 }
@@ -92,6 +94,7 @@ pub fn run(
         involuntary_switches: 0,
         work,
         canary_ns,
+        disturbed: None,
         residency,
     };
     let mut account = |before: Option<Snapshot>, after: Option<Snapshot>| {
@@ -154,18 +157,26 @@ impl Canary {
         sorted.get(sorted.len() / 4).copied().unwrap_or(middle)
     }
 
-    /// Why a trial should not be believed, if so. A trial that `waits` by its
+    /// Why a trial should not be believed, if so: the kind of reason, and the
+    /// reason with its figures. A trial that `waits` by its
     /// nature, for a disk or another process, is not blamed for waiting.
-    pub fn objection(&self, trial: &Trial, waits: bool) -> Option<String> {
+    pub fn objection(&self, trial: &Trial, waits: bool) -> Option<(&'static str, String)> {
         let slowness = trial.canary_ns / self.usual();
         if slowness > SLOW {
-            return Some(format!("the canary beside it took {slowness:.2} times its usual"));
+            return Some((
+                "the canary beside it was slow",
+                format!("the canary beside it took {slowness:.2} times its usual"),
+            ));
         }
+        // Waiting for a disk is its own affair; being put aside is not.
         if !waits && trial.involuntary_switches > 0 && trial.cpu_share() < 0.95 {
-            return Some(format!(
-                "another process had its CPU ({} involuntary switches, CPU {:.0} % of the time)",
-                trial.involuntary_switches,
-                trial.cpu_share() * 100.0
+            return Some((
+                "another process had its CPU",
+                format!(
+                    "another process had its CPU ({} involuntary switches, CPU {:.0} % of the time)",
+                    trial.involuntary_switches,
+                    trial.cpu_share() * 100.0
+                ),
             ));
         }
         None
@@ -194,6 +205,6 @@ mod tests {
         trial.canary_ns = canary.usual();
         assert_eq!(canary.objection(&trial, false), None);
         trial.canary_ns *= 2.0;
-        assert!(canary.objection(&trial, false).unwrap().contains("canary"));
+        assert!(canary.objection(&trial, false).unwrap().0.contains("canary"));
     }
 }

@@ -136,7 +136,7 @@ fn group_lines(group: &Group<'_>, style: Style) -> Vec<TableRow> {
         };
         let text = format!(
             "  {:<18} {:>9} {:>7} {:>10}  {:<16} {bar}",
-            cut(&row.strategy, 18),
+            if row.again { "the same again".to_owned() } else { cut(&row.strategy, 18) },
             nanoseconds(row.wall_ns.median),
             plus_minus(&row.wall_ns),
             each,

@@ -304,5 +304,5 @@ pub(crate) fn received(caller: &Caller<'_>, sysno: Sysno, a: [u64; 6], moved: u6
 
 /// The process that a successful `waitid` reaped: `si_pid` of its `siginfo_t`.
 pub(crate) fn waitid_pid(tid: i32, a: [u64; 6]) -> Option<i32> {
-    if a[2] == 0 { None } else { memory::half(tid, a[2] + 12).map(|p| p as i32) }
+    if a[2] == 0 { None } else { memory::half(tid, a[2] + 16).map(|p| p as i32) }
 }

@@ -26,7 +26,8 @@ pub struct Launch {
     pub stdout: Stdout,
     /// From the program's start until everything of it is killed.
     pub deadline: Duration,
-    /// Bytes of each output stream that are kept; beyond 16 times this the launch is stopped as flooded.
+    /// Bytes of each output stream that are kept. Four times as many stop the launch as flooded; more than this at the
+    /// deadline, and it counts as flooded rather than as a hang.
     pub output_limit: usize,
     /// Box limits.
     pub limits: Limits,

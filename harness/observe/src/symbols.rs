@@ -259,6 +259,13 @@ impl AddressSpace {
         (address != 0).then(|| Beginning { address: bias.wrapping_add(address) })
     }
 
+    /// Reads line and symbol tables now rather than at the first call.
+    pub(crate) fn warm_up(&self) {
+        for (_, _, image) in &self.modules {
+            image.places(image.main.unwrap_or(image.entry));
+        }
+    }
+
     fn module(&self, address: u64) -> Option<&(Range<u64>, u64, Rc<Image>)> {
         self.modules.iter().find(|(range, ..)| range.contains(&address))
     }

@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 use super::ClaimVerdict;
 use crate::error::BenchError;
 use crate::memory::{Mapping, page_size};
+use crate::process::Child;
+pub use crate::process::End;
 use crate::statistics::{Estimate, Verdict, estimate, verdict};
 use crate::subject::{Subject, Workshop};
 
@@ -131,65 +133,24 @@ pub fn poke(mapping: &Mapping, at: usize, byte: u8) {
     unsafe { mapping.address().add(at).write_volatile(byte) };
 }
 
-/// How a child ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    Exited(i32),
-    Killed(i32),
-}
-
 /// Forks a child that does `what` and exits with its value.
 ///
 /// # Safety
-/// The process may have threads: `what` must keep to plain memory accesses and
-/// async-signal-safe calls, and must not allocate, lock or panic.
-pub unsafe fn fork_child(what: impl FnOnce() -> i32) -> Result<libc::pid_t, BenchError> {
-    // SAFETY: the child keeps to what the caller promised.
-    match unsafe { libc::fork() } {
-        -1 => Err(broke("fork")(std::io::Error::last_os_error())),
-        0 => {
-            let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-            // SAFETY: async-signal-safe calls with valid arguments; a death by
-            // these signals is what some trials want, without handler or core.
-            unsafe {
-                libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
-                for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGPIPE] {
-                    libc::signal(signal, libc::SIG_DFL);
-                }
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            }
-            let code = what();
-            // SAFETY: ends the child without running anything of the parent's.
-            unsafe { libc::_exit(code) }
-        }
-        pid => Ok(pid),
-    }
+/// As [`Child::fork`].
+pub unsafe fn fork_child(what: impl FnOnce() -> i32) -> Result<Child, BenchError> {
+    // SAFETY: promised by the caller.
+    unsafe { Child::fork(what) }.map_err(broke("fork"))
 }
 
-/// Waits for a child of [`fork_child`].
-pub fn wait(pid: libc::pid_t) -> Result<End, BenchError> {
-    let mut status = 0;
-    loop {
-        // SAFETY: waits for a child of this process; `status` is valid.
-        if unsafe { libc::waitpid(pid, &raw mut status, 0) } == pid {
-            break;
-        }
-        let error = std::io::Error::last_os_error();
-        if error.kind() != std::io::ErrorKind::Interrupted {
-            return Err(broke("waitpid")(error));
-        }
-    }
-    Ok(if libc::WIFSIGNALED(status) {
-        End::Killed(libc::WTERMSIG(status))
-    } else {
-        End::Exited(libc::WEXITSTATUS(status))
-    })
+/// Waits for a child and says how it ended.
+pub fn wait(child: Child) -> Result<End, BenchError> {
+    child.wait().map_err(broke("waitpid"))
 }
 
 /// Runs `what` in a child and says how that ended.
 ///
 /// # Safety
-/// As [`fork_child`].
+/// As [`Child::fork`].
 pub unsafe fn in_child(what: impl FnOnce() -> i32) -> Result<End, BenchError> {
     // SAFETY: promised by the caller.
     wait(unsafe { fork_child(what) }?)

@@ -136,6 +136,11 @@ impl Report {
     }
 }
 
+/// The baseline's second row is named by what it is for.
+fn shown(row: &ResultRow) -> &str {
+    if row.again { "the same again" } else { &row.strategy }
+}
+
 fn class(row: &ResultRow) -> &'static str {
     match row.verdict {
         _ if row.baseline || row.again => "row-base",
@@ -182,20 +187,20 @@ fn speeds(group: &Group<'_>) -> Markup {
             div.bars {
                 @for row in &group.rows {
                     @let speed = speed_interval(row);
-                    div.name { (row.strategy) }
-                    div class={ "track " (class(row)) } title=(row.what) {
-                        div.fill style={ "width:" (percent(speed.median, most)) } {}
-                        div.whisker style={
-                            "left:" (percent(speed.low, most)) ";width:"
-                            (percent(speed.high.min(most) - speed.low, most))
-                        } {}
-                    }
+                    div.name { (shown(row)) }
                     div.value {
                         @match row.operation_ns() {
                             Some(ns) => { (nanoseconds(ns)) " each" }
                             None => { (throughput(row.bytes_per_second)) }
                         }
                         small { (word(row)) }
+                    }
+                    div class={ "track " (class(row)) } title=(row.what) {
+                        div.fill style={ "width:" (percent(speed.median, most)) } {}
+                        div.whisker style={
+                            "left:" (percent(speed.low, most)) ";width:"
+                            (percent(speed.high.min(most) - speed.low, most))
+                        } {}
                     }
                 }
             }
@@ -223,7 +228,11 @@ fn times(group: &Group<'_>) -> Markup {
             }
             div.bars {
                 @for row in &group.rows {
-                    div.name { (row.strategy) }
+                    div.name { (shown(row)) }
+                    div.value {
+                        (nanoseconds(row.wall_ns.median))
+                        @if let Some(ns) = row.predicted_ns { small { "predicted " (nanoseconds(ns)) } }
+                    }
                     div.track {
                         div class="part user" style={ "width:" (percent(row.user_ns, longest)) } {}
                         div class="part system" style={ "width:" (percent(row.system_ns, longest)) } {}
@@ -231,10 +240,6 @@ fn times(group: &Group<'_>) -> Markup {
                         @if let Some(ns) = row.predicted_ns {
                             div.predicted style={ "left:" (percent(ns, longest)) } {}
                         }
-                    }
-                    div.value {
-                        (nanoseconds(row.wall_ns.median))
-                        @if let Some(ns) = row.predicted_ns { small { "predicted " (nanoseconds(ns)) } }
                     }
                 }
             }
@@ -275,18 +280,18 @@ fn details(group: &Group<'_>) -> Markup {
         div.wide tabindex="0" role="region" aria-label="figures" { table {
             tr {
                 th { "strategy" } th { "trials" } th { "wall time" } th { "95 % interval" } th { "against baseline" }
-                th { "minor faults" } th { "major" } th { "system calls" } th { "switches" } th { "cached before" }
+                th { "faults" } th { "with I/O" } th { "calls" } th { "switches" } th { "pages cached before" }
             }
             @for row in &group.rows {
                 tr {
-                    td { (row.strategy) } td { (row.trials) } td { (nanoseconds(row.wall_ns.median)) }
+                    td { (shown(row)) } td { (row.trials) } td { (nanoseconds(row.wall_ns.median)) }
                     td { (nanoseconds(row.wall_ns.low)) " \u{2013} " (nanoseconds(row.wall_ns.high)) }
                     td { (word(row)) }
                     td { (row.minor_faults) } td { (row.major_faults) } td { (row.system_calls) }
                     td { (row.context_switches) }
                     td {
                         @match (row.cached_pages, row.file_pages) {
-                            (Some(cached), Some(pages)) => { (cached) " of " (pages) " pages" }
+                            (Some(cached), Some(pages)) => { (cached) " of " (pages) }
                             _ => { "\u{2013}" }
                         }
                     }

@@ -17,6 +17,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// The strategy of a program.
 pub fn strategy(entry: &ExternalStrategy) -> Strategy {
     let argv = entry.argv.clone();
+    let copies = copies(entry);
     let what = format!("the program {}", argv.first().map_or("", String::as_str));
     Strategy::new(&entry.name, &what, None, move |task| {
         let mut command = command(&argv, &task)?;
@@ -24,7 +25,8 @@ pub fn strategy(entry: &ExternalStrategy) -> Strategy {
             let child = command.spawn().map_err(call("start the program"))?;
             wait(child, &task)?;
             Ok(Work {
-                children: true,
+                program: true,
+                unseen: !copies,
                 note: Some("a program: its start and end are timed too".to_owned()),
                 ..Work::default()
             })

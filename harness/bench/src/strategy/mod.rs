@@ -6,9 +6,13 @@
 
 pub mod copy;
 pub mod external;
+pub mod ipc;
+pub mod pipe;
 pub mod random;
 pub mod rescan;
 pub mod scan;
+pub mod share;
+pub mod small;
 pub mod update;
 pub mod uring;
 pub mod write;
@@ -77,8 +81,10 @@ pub struct Work {
     pub copied: u64,
     /// Something a reader of the figure should know.
     pub note: Option<String>,
-    /// CPU time and faults of processes waited for, when not those of this thread.
-    pub children: bool,
+    /// Whether a program of the caller's did it.
+    pub program: bool,
+    /// Whether nobody looked at the bytes, so that they cannot be checked.
+    pub unseen: bool,
 }
 
 /// Why a run of a strategy did not end well.

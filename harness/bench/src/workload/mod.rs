@@ -1,11 +1,13 @@
 //! A workload: what is to be done, on what, and how its result is checked.
 
 pub mod file;
+pub mod many;
+pub mod talk;
 
 use crate::cache::Residency;
 use crate::error::BenchError;
 use crate::request::{CacheState, WorkloadName};
-use crate::strategy::{Strategy, Task, Work, copy, random, rescan, scan, update, write};
+use crate::strategy::{Strategy, Task, Work, copy, ipc, pipe, random, rescan, scan, share, small, update, write};
 use crate::subject::Subject;
 
 /// Where the trials of one comparison take place.
@@ -45,13 +47,16 @@ pub trait Arena {
 /// The strategies of a workload, baseline first.
 pub(crate) fn strategies(workload: WorkloadName) -> Vec<Strategy> {
     match workload {
-        WorkloadName::Scan | WorkloadName::Share | WorkloadName::Shape => scan::strategies(),
+        WorkloadName::Scan | WorkloadName::Shape => scan::strategies(),
         WorkloadName::Rescan => rescan::strategies(),
         WorkloadName::Random => random::strategies(),
         WorkloadName::Copy => copy::strategies(),
         WorkloadName::Update => update::update_strategies(),
         WorkloadName::Records => update::record_strategies(),
         WorkloadName::Write => write::strategies(),
-        WorkloadName::Small | WorkloadName::Pipe | WorkloadName::Ipc => Vec::new(),
+        WorkloadName::Share => share::strategies(),
+        WorkloadName::Small => small::strategies(),
+        WorkloadName::Pipe => pipe::strategies(),
+        WorkloadName::Ipc => ipc::strategies(),
     }
 }

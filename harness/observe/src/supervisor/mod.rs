@@ -3,11 +3,16 @@
 pub(crate) mod actions;
 pub(crate) mod boxes;
 mod confine;
+mod crossings;
+mod effects;
+mod finish;
 pub(crate) mod holds;
 mod interfere;
 pub(crate) mod protocol;
 mod ptrace;
+mod quiet;
 mod run;
+mod stops;
 mod streams;
 mod tracee;
 mod workdir;

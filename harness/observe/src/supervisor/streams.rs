@@ -16,7 +16,7 @@ use crate::observation::Output;
 use crate::plan::{Launch, Stdin, Stdout};
 
 /// How much more than the kept part may be written before the launch is stopped.
-const FLOOD: u64 = 16;
+const FLOOD: u64 = 4;
 /// Pieces of arrival times kept.
 const ARRIVALS: usize = 10_000;
 
@@ -129,6 +129,11 @@ impl Drain {
 
     pub(super) fn flooded(&self) -> bool {
         self.output.total > FLOOD * self.limit as u64
+    }
+
+    /// More came than is kept.
+    pub(super) fn overflowed(&self) -> bool {
+        self.output.total > self.limit as u64
     }
 
     pub(super) fn into_output(self) -> Output {

@@ -1,0 +1,319 @@
+//! Move bytes from one process to another.
+//!
+//! A child sends the same touched buffer again and again; this process sums
+//! what comes, unless the strategy says that nobody looks at it.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Fault, Prepared, Strategy, Task, Work, call, copy};
+use crate::memory::{Buffer, Mapping, sum};
+use crate::process::{Child, End};
+
+/// How the bytes go.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    /// Bytes a call.
+    block: usize,
+    /// Bytes that the pipe is to hold.
+    capacity: usize,
+    /// The sender gives its pages instead of having them copied.
+    give_pages: bool,
+    /// The receiver moves them on to /dev/null instead of reading.
+    splice_away: bool,
+    /// Both sides ask again instead of sleeping.
+    busy: bool,
+    /// A pair of sockets instead of a pipe.
+    socket: bool,
+}
+
+const PLAIN: Plan =
+    Plan { block: 64 << 10, capacity: 64 << 10, give_pages: false, splice_away: false, busy: false, socket: false };
+
+const WIDE: Plan = Plan { capacity: 1 << 20, ..PLAIN };
+
+/// Every strategy of the workload; the first is what the others are compared with.
+pub fn strategies() -> Vec<Strategy> {
+    let by = |name: &str, what: &str, plan: Plan| Strategy::new(name, what, Some(plan.block), move |t| send(t, plan));
+    vec![
+        by("write_read_64k", "write and read 64 KiB, a pipe of 64 KiB", PLAIN),
+        by("write_read_8k", "write and read 8 KiB, a pipe of 64 KiB", Plan { block: 8 << 10, ..PLAIN }),
+        by("wide_64k", "the same calls, a pipe of 1 MiB", WIDE),
+        by(
+            "vmsplice_read",
+            "pages given by vmsplice and read, 256 KiB, a pipe of 1 MiB",
+            Plan { block: 256 << 10, give_pages: true, ..WIDE },
+        ),
+        by(
+            "vmsplice_splice_busy",
+            "pages given and moved on unseen, both sides busy: the most a pipe can do",
+            Plan { block: 1 << 20, give_pages: true, splice_away: true, busy: true, ..WIDE },
+        ),
+        Strategy::new("shared_ring", "a ring of 16 blocks in shared memory, both sides busy", Some(SLOT), ring),
+        by("socketpair_64k", "write and read 64 KiB, a pair of stream sockets", Plan { socket: true, ..PLAIN }),
+        by("write_read_4k", "write and read 4 KiB, a pipe of 64 KiB", Plan { block: 4 << 10, ..PLAIN }).full(),
+        by("wide_busy_64k", "a pipe of 1 MiB, both sides busy", Plan { busy: true, ..WIDE }).full(),
+        by("narrow_64k", "a pipe of 4 KiB", Plan { capacity: 4 << 10, ..PLAIN }).full(),
+        by(
+            "vmsplice_splice",
+            "pages given and moved on unseen, both sides sleep",
+            Plan { block: 256 << 10, give_pages: true, splice_away: true, ..WIDE },
+        )
+        .full(),
+    ]
+}
+
+/// What the sender sends: no word is zero, so that a lost one is missed.
+fn pattern(block: usize) -> Result<Buffer, Fault> {
+    let mut buffer = Buffer::large(block).map_err(call("mmap a buffer"))?;
+    for (index, word) in buffer.bytes().as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        *word = word_at(index).to_ne_bytes();
+    }
+    Ok(buffer)
+}
+
+/// The same at every multiple of the smallest block, so that the sum of a
+/// stream does not depend on the block.
+fn word_at(index: usize) -> u64 {
+    (index % 512) as u64 + 1
+}
+
+/// The sum of so many bytes of the stream.
+pub fn expected_sum(bytes: u64) -> u64 {
+    let words = (bytes / 8) as usize;
+    (0..words % 512).map(word_at).sum::<u64>() + (words / 512) as u64 * (0..512).map(word_at).sum::<u64>()
+}
+
+fn ends(plan: &Plan) -> Result<(OwnedFd, OwnedFd), Fault> {
+    let (read_end, write_end) = if plan.socket {
+        let mut ends = [0; 2];
+        // SAFETY: `ends` has room for the two descriptors.
+        let made =
+            unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0, ends.as_mut_ptr()) };
+        if made != 0 {
+            return Err(call("socketpair")(io::Error::last_os_error()));
+        }
+        // SAFETY: both were just opened and belong to nobody else.
+        unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) }
+    } else {
+        copy::pipe(plan.capacity)?
+    };
+    if plan.busy {
+        for end in [&read_end, &write_end] {
+            // SAFETY: takes a descriptor and integers only.
+            unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+        }
+    }
+    Ok((read_end, write_end))
+}
+
+/// Makes a child wait for one byte before it begins.
+struct Gate {
+    wait: OwnedFd,
+    open: OwnedFd,
+}
+
+impl Gate {
+    fn new() -> Result<Self, Fault> {
+        let (wait, open) = copy::pipe(4096)?;
+        Ok(Self { wait, open })
+    }
+
+    /// To be called by the child.
+    fn pass(&self) -> bool {
+        let mut byte = 0u8;
+        // SAFETY: one byte into `byte`.
+        unsafe { libc::read(self.wait.as_raw_fd(), (&raw mut byte).cast(), 1) == 1 }
+    }
+
+    fn open(&self) -> Result<(), Fault> {
+        // SAFETY: one byte from a string.
+        if unsafe { libc::write(self.open.as_raw_fd(), c"g".as_ptr().cast(), 1) } == 1 {
+            Ok(())
+        } else {
+            Err(call("write")(io::Error::last_os_error()))
+        }
+    }
+}
+
+/// Whether the last call is to be made again.
+fn again() -> bool {
+    let error = io::Error::last_os_error();
+    let again = matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock);
+    if again {
+        std::hint::spin_loop();
+    }
+    again
+}
+
+fn send(task: Task<'_>, plan: Plan) -> Result<Prepared<'_>, Fault> {
+    let mut source = pattern(plan.block)?;
+    let mut sink = Buffer::large(plan.block).map_err(call("mmap a buffer"))?;
+    let note = plan.give_pages.then(|| source.layout().to_owned());
+    let null = std::fs::OpenOptions::new().write(true).open("/dev/null").map_err(call("open /dev/null"))?;
+    let gate = Gate::new()?;
+    let (read_end, write_end) = ends(&plan)?;
+    let (bytes, size) = (source.bytes().as_ptr(), task.size);
+    // SAFETY: the child reads the buffer it has inherited and makes system calls.
+    let child = unsafe {
+        Child::fork(|| if gate.pass() && push(&plan, write_end.as_raw_fd(), bytes, size as usize) { 0 } else { 1 })
+    }
+    .map_err(call("fork"))?;
+    drop(write_end);
+    Ok(Box::new(move || {
+        let mut work = Work { unseen: plan.splice_away, note, ..Work::default() };
+        gate.open()?;
+        let mut left = size as usize;
+        while left > 0 {
+            task.go_on()?;
+            work.system_calls += 1;
+            let want = plan.block.min(left);
+            let n = if plan.splice_away {
+                let nothing = std::ptr::null_mut();
+                let flags = if plan.busy { libc::SPLICE_F_NONBLOCK } else { 0 };
+                // SAFETY: null offsets mean the descriptors' own.
+                unsafe { libc::splice(read_end.as_raw_fd(), nothing, null.as_raw_fd(), nothing, want, flags) }
+            } else {
+                // SAFETY: the kernel writes at most `want` bytes into the buffer.
+                unsafe { libc::read(read_end.as_raw_fd(), sink.bytes().as_mut_ptr().cast(), want) }
+            };
+            match n {
+                0 => return Err(Fault::Short),
+                n if n > 0 => {
+                    // A read may end within a word only at the end of a call of
+                    // the sender, whose blocks are whole words.
+                    if !plan.splice_away {
+                        work.checksum = work.checksum.wrapping_add(sum(&sink.bytes()[..n as usize]));
+                    }
+                    left -= n as usize;
+                }
+                _ if again() => {}
+                _ => return Err(call("read")(io::Error::last_os_error())),
+            }
+        }
+        match child.wait().map_err(call("wait"))? {
+            End::Exited(0) => Ok(work),
+            end => Err(Fault::Unsupported(format!("the sender ended early: {end:?}"))),
+        }
+    }))
+}
+
+/// The child's part: `size` bytes from `bytes` into `fd`.
+fn push(plan: &Plan, fd: i32, bytes: *const u8, size: usize) -> bool {
+    let mut left = size;
+    while left > 0 {
+        // What was cut short goes on where it stopped, so that the stream stays
+        // the same.
+        let within = (size - left) % plan.block;
+        let part = (plan.block - within).min(left);
+        // SAFETY: `within + part` is at most the block, which the buffer has.
+        let n = unsafe {
+            let from = bytes.add(within);
+            if plan.give_pages {
+                let piece = libc::iovec { iov_base: from.cast_mut().cast(), iov_len: part };
+                let flags = if plan.busy { libc::SPLICE_F_NONBLOCK } else { 0 };
+                libc::vmsplice(fd, &raw const piece, 1, flags)
+            } else {
+                libc::write(fd, from.cast(), part)
+            }
+        };
+        if n > 0 {
+            left -= n as usize;
+        } else if !again() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Bytes of a slot of the ring.
+const SLOT: usize = 64 << 10;
+
+/// Slots of the ring.
+const SLOTS: u64 = 16;
+
+/// Looks at the counter this often before it looks at the interrupt flag.
+const LOOKS: u64 = 1 << 20;
+
+fn ring(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
+    if std::thread::available_parallelism().map_or(1, |n| n.get()) < 2 {
+        return Err(Fault::Unsupported("two processes that do not sleep need two processors".to_owned()));
+    }
+    let shared = Mapping::anonymous(4096 + SLOT * SLOTS as usize, libc::MAP_SHARED).map_err(call("mmap"))?;
+    crate::memory::touch(&shared);
+    let mut source = pattern(SLOT)?;
+    let bytes = source.bytes().as_ptr();
+    let gate = Gate::new()?;
+    let blocks = task.size / SLOT as u64;
+    if blocks * SLOT as u64 != task.size {
+        return Err(Fault::Unsupported("the ring moves whole blocks of 64 KiB only".to_owned()));
+    }
+    // Written by the child, and read by this process; and the other way round.
+    let counters = |shared: &Mapping| -> (&AtomicU64, &AtomicU64) {
+        // SAFETY: aligned, in the live mapping's first page, 128 bytes apart,
+        // and accessed as atomics only. The references live as long as `shared`.
+        unsafe { (&*shared.address().cast::<AtomicU64>(), &*shared.address().add(128).cast::<AtomicU64>()) }
+    };
+    let slot = |shared: &Mapping, block: u64| {
+        // SAFETY: one of the slots behind the first page.
+        unsafe { shared.address().add(4096 + (block % SLOTS) as usize * SLOT) }
+    };
+    // SAFETY: the child reads and writes memory, and reads one byte.
+    let child = unsafe {
+        Child::fork(|| {
+            if !gate.pass() {
+                return 1;
+            }
+            let (sent, taken) = counters(&shared);
+            for block in 0..blocks {
+                // Dies with its parent, should that not take any more.
+                while block - taken.load(Ordering::Acquire) >= SLOTS {
+                    std::hint::spin_loop();
+                }
+                std::ptr::copy_nonoverlapping(bytes, slot(&shared, block), SLOT);
+                sent.store(block + 1, Ordering::Release);
+            }
+            0
+        })
+    }
+    .map_err(call("fork"))?;
+    Ok(Box::new(move || {
+        let source = source;
+        let mut work = Work { copied: task.size, ..Work::default() };
+        gate.open()?;
+        let (sent, taken) = counters(&shared);
+        for block in 0..blocks {
+            let mut looks = 0u64;
+            while sent.load(Ordering::Acquire) <= block {
+                std::hint::spin_loop();
+                looks += 1;
+                if looks.is_multiple_of(LOOKS) {
+                    task.go_on()?;
+                }
+            }
+            // SAFETY: the slot was filled, and is not written before it is taken.
+            work.checksum = work.checksum.wrapping_add(unsafe { crate::memory::sum_at(slot(&shared, block), SLOT) });
+            taken.store(block + 1, Ordering::Release);
+        }
+        drop(source);
+        match child.wait().map_err(call("wait"))? {
+            End::Exited(0) => Ok(work),
+            end => Err(Fault::Unsupported(format!("the sender ended early: {end:?}"))),
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_of_the_stream_is_that_of_its_blocks() {
+        for block in [4096usize, 8192, 65536] {
+            let mut buffer = pattern(block).unwrap();
+            assert_eq!(sum(buffer.bytes()), expected_sum(block as u64));
+        }
+        assert_eq!(expected_sum(3 * 65536), 3 * expected_sum(65536));
+    }
+}

@@ -1,0 +1,216 @@
+//! The entry and the exit of a call that is watched: what is seen there, and what the plan changes there.
+
+use std::time::Instant;
+
+use super::holds::Moment;
+use super::ptrace;
+use super::run::Run;
+use super::tracee::{InCall, Resume};
+use crate::arch;
+use crate::calls::Call;
+use crate::decode::{self, Caller};
+use crate::memory;
+use crate::observation::{ObjectId, ProcessId, What};
+use crate::plan::Effect;
+
+impl Run<'_> {
+    /// The entry of a call that is watched.
+    pub(super) fn call_begins(&mut self, tid: i32, process: ProcessId) -> Option<Resume> {
+        let mut registers = ptrace::registers(tid).ok()?;
+        let sysno = arch::sysno(&registers);
+        let arguments = arch::arguments(&registers);
+        if i64::from(sysno.0) == libc::SYS_rt_sigreturn {
+            self.record(process, tid, What::HandlerReturned);
+            return Some(Resume::Go(0));
+        }
+        let keep = self.launch.watch.transfer_bytes.min(self.room);
+        let call = {
+            let caller = Caller { tid, table: &self.members[process.0 as usize].table, keep };
+            decode::entry(&caller, sysno, arguments)
+        };
+        let mut call = self.refine_entry(call);
+        if let Call::Write { data, .. } = &call {
+            self.room -= data.len();
+        }
+        if let Call::Munmap { address, len, snapshots } = &mut call
+            && self.launch.watch.snapshots
+        {
+            *snapshots = self.snapshots(process, tid, Some((*address, *len)));
+        }
+        let leaves_at_once = matches!(call, Call::Exit { .. });
+        let event = self.record(process, tid, What::Called { sysno, call, result: None, injected: false });
+        let mut in_call = InCall { event, sysno, arguments, forced: None, cut: None };
+        let began = self.members[process.0 as usize].main_began;
+        if began {
+            if self.launch.watch.sources {
+                self.add_source(tid, process, &registers, event);
+            }
+            self.before_call(tid, process, &mut registers, &mut in_call);
+        }
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.call = Some(in_call);
+        }
+        let resume = if leaves_at_once { Resume::Go(0) } else { Resume::ToCallExit };
+        if began && self.hold_at(tid, process, event, Moment::Before, resume) {
+            return None;
+        }
+        Some(resume)
+    }
+
+    /// What only the launch knows of a call: who is meant by a process id.
+    fn refine_entry(&self, mut call: Call) -> Call {
+        if let Call::Kill { pid, target, .. } = &mut call {
+            *target = match *pid {
+                0 | -1 => None,
+                pid => self.by_inner_pid(pid.abs()),
+            };
+        }
+        call
+    }
+
+    pub(super) fn by_inner_pid(&self, pid: i32) -> Option<ProcessId> {
+        self.members.iter().rposition(|m| m.seen.pid == pid).map(|n| ProcessId(n as u32))
+    }
+
+    pub(super) fn add_source(
+        &mut self,
+        tid: i32,
+        process: ProcessId,
+        registers: &libc::user_regs_struct,
+        event: Option<usize>,
+    ) {
+        let Some(event) = event else { return };
+        let member = &mut self.members[process.0 as usize];
+        let before = Instant::now();
+        let (line, stack) = member.space.trace(member.pid, tid, arch::pointers(registers), self.images, self.program);
+        self.leave_out(before.elapsed());
+        self.events[event].source = line;
+        self.events[event].stack = stack;
+    }
+
+    /// Faults, elided sleeps and actions of the plan, at the entry of a call.
+    fn before_call(
+        &mut self,
+        tid: i32,
+        process: ProcessId,
+        registers: &mut libc::user_regs_struct,
+        in_call: &mut InCall,
+    ) {
+        let name = in_call.sysno.name();
+        self.actions_before(name);
+        let sleep = matches!(name, "nanosleep" | "clock_nanosleep");
+        let on = self.object_of(in_call.event);
+        let effect = self.faults.effect(&self.registry, process, name, on);
+        let mut injected = true;
+        match effect {
+            Some(Effect::Short(count)) => {
+                in_call.cut = shorten(tid, registers, in_call, count);
+                injected = in_call.cut.is_some();
+            }
+            Some(Effect::Fail(errno)) => in_call.forced = Some(Err(errno)),
+            None if sleep && self.launch.elide_sleeps => in_call.forced = Some(Ok(0)),
+            None => injected = false,
+        }
+        if in_call.forced.is_some() {
+            arch::skip_call(registers);
+        }
+        if injected {
+            let _ = ptrace::set_registers(tid, registers);
+            if let Some(event) = in_call.event
+                && let What::Called { injected, .. } = &mut self.events[event].what
+            {
+                *injected = true;
+            }
+        }
+    }
+
+    /// The object that a recorded call is on, and whether through a descriptor open for writing.
+    pub(super) fn object_of(&self, event: Option<usize>) -> Option<(ObjectId, bool)> {
+        let event = &self.events[event?];
+        let What::Called { call, .. } = &event.what else { return None };
+        let (fd, object) = match call {
+            Call::Read { fd, object, .. }
+            | Call::Write { fd, object, .. }
+            | Call::Close { fd, object }
+            | Call::Truncate { fd, object, .. }
+            | Call::Allocate { fd, object, .. }
+            | Call::Sync { fd, object }
+            | Call::Seek { fd, object, .. }
+            | Call::Fcntl { fd, object, .. } => (*fd, (*object)?),
+            Call::Move { from_fd, from, to_fd, to, .. } => match to {
+                Some(to) => (*to_fd, *to),
+                None => (*from_fd, (*from)?),
+            },
+            Call::Mmap { fd, .. } => {
+                let table = &self.members[event.process.0 as usize].table;
+                (*fd, table.get(fd)?.object)
+            }
+            _ => return None,
+        };
+        let table = &self.members[event.process.0 as usize].table;
+        Some((object, table.get(&fd).is_some_and(|d| d.access.write)))
+    }
+
+    /// The exit of a call that is watched.
+    pub(super) fn call_ends(&mut self, tid: i32, process: ProcessId) -> Option<Resume> {
+        let in_call = self.threads.get_mut(&tid)?.call.take()?;
+        let mut registers = ptrace::registers(tid).ok()?;
+        let mut result = arch::result(&registers);
+        if let Some(forced) = in_call.forced {
+            result = forced;
+            arch::set_result(&mut registers, forced);
+            let _ = ptrace::set_registers(tid, &registers);
+        }
+        if let Some(index) = in_call.cut {
+            arch::set_argument(&mut registers, index, in_call.arguments[index]);
+            let _ = ptrace::set_registers(tid, &registers);
+        }
+        // ERESTARTSYS and its kin: the kernel's own, never seen by the program; it was interrupted.
+        if let Err(512..=516) = result {
+            result = Err(libc::EINTR);
+        }
+        let now = self.now();
+        if let Some(index) = in_call.event {
+            self.events[index].until = now;
+            let mut what = std::mem::replace(&mut self.events[index].what, What::HandlerReturned);
+            if let What::Called { call, result: slot, .. } = &mut what {
+                *slot = Some(result);
+                if let Ok(value) = result {
+                    self.succeeded(tid, process, &in_call, call, value);
+                }
+            }
+            self.events[index].what = what;
+        } else if let Ok(value) = result {
+            let caller = Caller { tid, table: &self.members[process.0 as usize].table, keep: 0 };
+            let mut call = decode::entry(&caller, in_call.sysno, in_call.arguments);
+            self.succeeded(tid, process, &in_call, &mut call, value);
+        }
+        let began = self.members[process.0 as usize].main_began;
+        if began && self.hold_at(tid, process, in_call.event, Moment::After, Resume::Go(0)) {
+            return None;
+        }
+        Some(Resume::Go(0))
+    }
+}
+
+/// Cuts the count of a transfer, so that the kernel does a real short one, and says which argument that was. `None`
+/// where it is short already.
+fn shorten(tid: i32, registers: &mut libc::user_regs_struct, in_call: &InCall, count: u64) -> Option<usize> {
+    let arguments = in_call.arguments;
+    let (index, count) = match in_call.sysno.name() {
+        "read" | "write" | "pread64" | "pwrite64" | "sendto" | "recvfrom" | "tee" => (2, count),
+        "sendfile" => (3, count),
+        "splice" | "copy_file_range" => (4, count),
+        // Only the first vectors that are not empty: the program's own array is not touched.
+        "readv" | "writev" | "preadv" | "pwritev" | "preadv2" | "pwritev2" => {
+            let len = |n: u64| memory::word(tid, arguments[1] + n * 16 + 8).unwrap_or(0);
+            (2, (0..arguments[2].min(64)).find(|n| len(*n) > 0).unwrap_or(0) + 1)
+        }
+        _ => return None,
+    };
+    let shorter = arguments[index] > count;
+    if shorter {
+        arch::set_argument(registers, index, count);
+    }
+    shorter.then_some(index)
+}

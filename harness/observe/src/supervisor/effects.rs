@@ -1,0 +1,122 @@
+//! What a call that succeeded has changed: descriptors, mappings, children reaped, signals arranged.
+
+use super::run::Run;
+use super::tracee::InCall;
+use crate::calls::Call;
+use crate::decode::{self, Caller};
+use crate::memory;
+use crate::objects;
+use crate::observation::{ObjectId, ProcessId, Snapshot};
+
+/// Bytes of a shared mapping that a snapshot keeps.
+const SNAPSHOT: u64 = 64 << 10;
+
+impl Run<'_> {
+    /// A call has succeeded: what it changes, and what its result adds to its event.
+    pub(super) fn succeeded(&mut self, tid: i32, process: ProcessId, in_call: &InCall, call: &mut Call, value: i64) {
+        let pid = self.members[process.0 as usize].pid;
+        let keep = self.launch.watch.transfer_bytes.min(self.room);
+        match call {
+            Call::Read { data, .. } => {
+                let caller = Caller { tid, table: &self.members[process.0 as usize].table, keep };
+                *data = decode::received(&caller, in_call.sysno, in_call.arguments, value.max(0) as u64);
+                self.room -= data.len();
+            }
+            Call::Open { object, .. } | Call::NewDescriptor { object, .. } => {
+                *object = self.registry.resolve(pid, value as i32).map(|d| d.object);
+            }
+            Call::Pipe { read_fd, write_fd, object, .. } => {
+                if let Some((read, write)) = decode::pair(tid, in_call.sysno, in_call.arguments) {
+                    (*read_fd, *write_fd) = (read, write);
+                    *object = self.registry.resolve(pid, read).map(|d| d.object);
+                }
+            }
+            Call::Socketpair { first_fd, second_fd, object, peer, .. } => {
+                if let Some((first, second)) = decode::pair(tid, in_call.sysno, in_call.arguments) {
+                    (*first_fd, *second_fd) = (first, second);
+                    *object = self.registry.resolve(pid, first).map(|d| d.object);
+                    *peer = self.registry.resolve(pid, second).map(|d| d.object);
+                }
+            }
+            Call::Mmap { len, prot, flags, fd, object, .. } => {
+                let (len, prot, flags, fd) = (*len, *prot, *flags, *fd);
+                *object = self.mapped(process, value as u64, len, prot, flags, fd);
+            }
+            Call::Munmap { address, len, .. } => {
+                let range = *address..address.saturating_add(*len);
+                self.member(process).shared.retain(|(start, ..)| !range.contains(start));
+            }
+            Call::Mremap { address, new_len, .. } => {
+                let (old, new_len) = (*address, *new_len);
+                for mapping in &mut self.member(process).shared {
+                    if mapping.0 == old {
+                        (mapping.0, mapping.1) = (value as u64, new_len);
+                    }
+                }
+            }
+            Call::Wait { options, reaped, .. } => {
+                let pid = match i64::from(in_call.sysno.0) {
+                    libc::SYS_waitid => decode::waitid_pid(tid, in_call.arguments),
+                    _ => (value > 0).then_some(value as i32),
+                };
+                *reaped = pid.filter(|p| *p > 0).and_then(|p| self.by_inner_pid(p));
+                if let Some(child) = *reaped
+                    && *options & libc::WNOWAIT == 0
+                    && self.members[child.0 as usize].seen.ended.is_some()
+                {
+                    self.member(child).seen.reaped = true;
+                }
+            }
+            Call::Sigaction { signal, disposition: Some(disposition), .. } => {
+                let (signal, disposition) = (*signal, *disposition);
+                self.member(process).dispositions.insert(signal, disposition);
+            }
+            _ => {}
+        }
+        self.change_table(process, pid, call, value);
+    }
+
+    fn change_table(&mut self, process: ProcessId, pid: i32, call: &Call, value: i64) {
+        let registry = &mut self.registry;
+        let table = &mut self.members[process.0 as usize].table;
+        let resolved = std::cell::RefCell::new(registry);
+        objects::apply(table, call, value, |fd| resolved.borrow_mut().resolve(pid, fd));
+    }
+
+    /// A mapping was made: what of.
+    fn mapped(&mut self, process: ProcessId, at: u64, len: u64, prot: i32, flags: i32, fd: i32) -> Option<ObjectId> {
+        let shared = flags & libc::MAP_TYPE != libc::MAP_PRIVATE;
+        let object = if flags & libc::MAP_ANONYMOUS == 0 {
+            self.members[process.0 as usize].table.get(&fd).map(|d| d.object)
+        } else if shared {
+            self.anonymous += 1;
+            Some(self.registry.add_anonymous(self.anonymous))
+        } else {
+            None
+        };
+        // Whatever was there before is replaced.
+        let range = at..at.saturating_add(len);
+        let member = self.member(process);
+        member.shared.retain(|(start, ..)| !range.contains(start));
+        if shared && prot & libc::PROT_WRITE != 0 {
+            member.shared.push((at, len, object));
+        }
+        object
+    }
+
+    /// What the writable shared mappings hold; only those that begin in `within`, if that is given.
+    pub(super) fn snapshots(&self, process: ProcessId, tid: i32, within: Option<(u64, u64)>) -> Vec<Snapshot> {
+        let inside = |start: u64| within.is_none_or(|(from, len)| (from..from.saturating_add(len)).contains(&start));
+        self.members[process.0 as usize]
+            .shared
+            .iter()
+            .filter(|(start, ..)| inside(*start))
+            .map(|(address, len, object)| Snapshot {
+                address: *address,
+                len: *len,
+                object: *object,
+                bytes: memory::read(tid, *address, (*len).min(SNAPSHOT) as usize),
+            })
+            .collect()
+    }
+}

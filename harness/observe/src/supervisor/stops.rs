@@ -1,0 +1,254 @@
+//! Each kind of stop that a traced thread reports, from its birth to its end.
+
+use std::time::Instant;
+
+use super::ptrace;
+use super::run::Run;
+use super::tracee::{Member, Resume, Thread};
+use crate::arch;
+use crate::observation::{Disposition, Exit, ProcessId, What};
+use crate::process_files;
+
+impl Run<'_> {
+    pub(super) fn member(&mut self, process: ProcessId) -> &mut Member {
+        &mut self.members[process.0 as usize]
+    }
+    /// One report of waitpid about a traced thread.
+    pub(super) fn handle(&mut self, tid: i32, status: i32) {
+        if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+            self.early.remove(&tid);
+            self.holds.forget(tid);
+            if let Some(thread) = self.threads.remove(&tid) {
+                self.gone(tid, thread.process, status);
+            }
+            return;
+        }
+        if !libc::WIFSTOPPED(status) {
+            return;
+        }
+        let Some(thread) = self.threads.get(&tid) else {
+            // Attached before its parent's report of the fork: kept stopped until that comes.
+            self.early.insert(tid, status);
+            return;
+        };
+        let process = thread.process;
+        if self.holds.holds(tid) {
+            self.early.insert(tid, status);
+            return;
+        }
+        let signal = libc::WSTOPSIG(status);
+        let resume = match status >> 16 {
+            libc::PTRACE_EVENT_SECCOMP => self.call_begins(tid, process),
+            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => self.forked(tid, process),
+            libc::PTRACE_EVENT_EXEC => self.executed(tid, process),
+            libc::PTRACE_EVENT_EXIT => self.exiting(tid, process),
+            libc::PTRACE_EVENT_STOP if signal == libc::SIGTRAP => Some(Resume::Go(0)),
+            libc::PTRACE_EVENT_STOP => {
+                // A real stop (SIGSTOP, …): it stays one, and SIGCONT is reported.
+                let _ = ptrace::listen(tid);
+                None
+            }
+            _ if signal == libc::SIGTRAP | 0x80 => self.call_ends(tid, process),
+            _ if signal == libc::SIGTRAP && self.began(tid, process) => Some(Resume::Go(0)),
+            _ => self.signalled(tid, process, signal),
+        };
+        if let Some(resume) = resume {
+            self.resume(tid, resume);
+        }
+    }
+
+    /// Lets a thread go on. One that died meanwhile is reported by waitpid.
+    pub(super) fn resume(&mut self, tid: i32, how: Resume) {
+        let _ = match how {
+            Resume::Go(signal) => ptrace::go_on(tid, signal),
+            Resume::ToCallExit => ptrace::to_call_exit(tid),
+        };
+    }
+
+    fn gone(&mut self, tid: i32, process: ProcessId, status: i32) {
+        let now = self.now();
+        if self.members[process.0 as usize].pid != tid {
+            return;
+        }
+        let exit = if libc::WIFEXITED(status) {
+            Exit::Code(libc::WEXITSTATUS(status))
+        } else {
+            Exit::Signal(libc::WTERMSIG(status))
+        };
+        let member = self.member(process);
+        if member.seen.ended.is_none() {
+            // Killed without an exit stop.
+            member.seen.ended = Some(now);
+            member.table.clear();
+            self.record(process, tid, What::Exited { exit, snapshots: Vec::new() });
+        }
+        self.member(process).seen.exit = Some(exit);
+        if process == ProcessId(0) {
+            self.root_ended(exit);
+        }
+    }
+
+    fn forked(&mut self, tid: i32, process: ProcessId) -> Option<Resume> {
+        let resume = Resume::ToCallExit;
+        let Ok(child) = ptrace::message(tid).map(|m| m as i32) else {
+            return Some(resume);
+        };
+        let is_thread = process_files::thread_group(child).is_some_and(|group| group != child);
+        if is_thread {
+            self.threads.insert(child, Thread::new(process));
+            self.adopt(child);
+            return Some(resume);
+        }
+        let id = ProcessId(self.members.len() as u32);
+        let member = Member::born_of(&self.members[process.0 as usize], child, process, self.now());
+        self.members.push(member);
+        self.threads.insert(child, Thread::new(id));
+        let snapshots = if self.launch.watch.snapshots { self.snapshots(process, tid, None) } else { Vec::new() };
+        let event = self.record(process, tid, What::Forked { child: id, snapshots });
+        if let (Some(event), Some(call)) = (event, self.threads.get(&tid).and_then(|t| t.call.as_ref()?.event)) {
+            self.events[event].source = self.events[call].source.clone();
+        }
+        let (hold_parent, hold_child) = self.holds.at_fork();
+        if hold_child {
+            self.holds.add(child, None, &self.members);
+        }
+        if hold_parent {
+            self.holds.add(tid, Some(resume), &self.members);
+        }
+        self.adopt(child);
+        if hold_parent { None } else { Some(resume) }
+    }
+
+    /// Handles the stop of a thread that was attached before its birth was announced.
+    fn adopt(&mut self, tid: i32) {
+        if self.holds.holds(tid) {
+            return;
+        }
+        if let Some(status) = self.early.remove(&tid) {
+            self.handle(tid, status);
+        }
+    }
+
+    fn executed(&mut self, tid: i32, process: ProcessId) -> Option<Resume> {
+        // After exec by another thread than the first, the id is the first one's.
+        let former = ptrace::message(tid).map_or(tid, |m| m as i32);
+        let call = self.threads.get_mut(&former).and_then(|t| t.call.take());
+        self.threads.retain(|other, t| *other == tid || t.process != process);
+        let path = std::fs::read_link(format!("/proc/{tid}/exe")).unwrap_or_default();
+        if let Some(index) = call.and_then(|c| c.event) {
+            let now = self.now();
+            self.events[index].until = now;
+            if let What::Called { result, .. } = &mut self.events[index].what {
+                *result = Some(Ok(0));
+            }
+        }
+        let member = &mut self.members[process.0 as usize];
+        member.table.retain(|_, d| !d.close_on_exec);
+        member.shared.clear();
+        member.dispositions.retain(|_, d| *d == Disposition::Ignored);
+        member.main_began = false;
+        member.breakpoint = None;
+        member.space.reload(member.pid, self.images, self.program);
+        if let Some(beginning) = member.space.beginning() {
+            member.breakpoint = set_breakpoint(tid, beginning.address);
+        }
+        // Without a place to stop at, everything after exec counts as the program's own.
+        let stops = member.breakpoint.is_some();
+        let open = member.table.iter().map(|(fd, d)| (*fd, d.object)).collect();
+        self.record(process, tid, What::Executed { path, open });
+        if !stops {
+            self.member(process).main_began = true;
+        }
+        Some(Resume::Go(0))
+    }
+
+    /// A breakpoint of ours was hit: the program's own part begins.
+    fn began(&mut self, tid: i32, process: ProcessId) -> bool {
+        let Some((address, word)) = self.members[process.0 as usize].breakpoint else {
+            return false;
+        };
+        let Ok(mut registers) = ptrace::registers(tid) else { return false };
+        if arch::pointers(&registers).0 != address + arch::BREAKPOINT_LEN {
+            return false;
+        }
+        arch::rewind_breakpoint(&mut registers);
+        let _ = ptrace::poke(tid, address, word);
+        let _ = ptrace::set_registers(tid, &registers);
+        let member = &mut self.members[process.0 as usize];
+        member.breakpoint = None;
+        member.main_began = true;
+        // Debug information is read while the program is stopped before its first own instruction, so that the time
+        // it takes does not look like the program's.
+        if self.launch.watch.sources {
+            let before = Instant::now();
+            member.space.reload(member.pid, self.images, self.program);
+            member.space.warm_up();
+            self.leave_out(before.elapsed());
+        }
+        self.record(process, tid, What::MainBegan);
+        true
+    }
+
+    fn signalled(&mut self, tid: i32, process: ProcessId, signal: i32) -> Option<Resume> {
+        let information = ptrace::signal_information(tid).ok();
+        let disposition = self.members[process.0 as usize].disposition(signal);
+        let quiet = matches!(signal, libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH | libc::SIGCONT);
+        if disposition == Disposition::Handler || !(quiet || disposition == Disposition::Ignored) {
+            let code = information.map_or(0, |i| i.si_code);
+            let faulted = matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL) && code > 0;
+            // SAFETY: a fault's siginfo carries its address, and one sent by a process its sender; the union member
+            // read is the one that the signal and its code say is there.
+            let address = information.filter(|_| faulted).map(|i| unsafe { i.si_addr() } as u64);
+            // SAFETY: as above.
+            let sender = information.filter(|_| !faulted && code <= 0).map(|i| unsafe { i.si_pid() });
+            let sender = sender.and_then(|pid| {
+                let outer = self.members.iter().rposition(|m| m.pid == pid);
+                outer.map(|n| ProcessId(n as u32)).or_else(|| self.by_inner_pid(pid))
+            });
+            let event = self.record(process, tid, What::Signalled { signal, code, address, sender, disposition });
+            if self.launch.watch.sources
+                && faulted
+                && let Ok(registers) = ptrace::registers(tid)
+            {
+                self.add_source(tid, process, &registers, event);
+            }
+        }
+        Some(Resume::Go(signal))
+    }
+
+    /// The last look at a process that is about to end.
+    fn exiting(&mut self, tid: i32, process: ProcessId) -> Option<Resume> {
+        if self.members[process.0 as usize].pid != tid {
+            return Some(Resume::Go(0));
+        }
+        let status = ptrace::message(tid).unwrap_or(0) as i32;
+        let exit = if libc::WIFSIGNALED(status) {
+            Exit::Signal(libc::WTERMSIG(status))
+        } else {
+            Exit::Code(libc::WEXITSTATUS(status))
+        };
+        let snapshots = if self.launch.watch.snapshots { self.snapshots(process, tid, None) } else { Vec::new() };
+        let now = self.now();
+        let (reads, writes) = process_files::transfers(tid);
+        let (minor, major) = process_files::faults(tid);
+        let cpu = process_files::process_cpu(tid);
+        let member = self.member(process);
+        member.seen.ended = Some(now);
+        member.seen.exit = Some(exit);
+        member.seen.cpu = cpu;
+        (member.seen.reads, member.seen.writes) = (reads, writes);
+        (member.seen.minor_faults, member.seen.major_faults) = (minor, major);
+        member.seen.open_at_exit = member.table.iter().map(|(fd, d)| (*fd, d.object)).collect();
+        member.table.clear();
+        self.record(process, tid, What::Exited { exit, snapshots });
+        Some(Resume::Go(0))
+    }
+}
+
+/// Puts a breakpoint and returns its address and the word that was there.
+fn set_breakpoint(tid: i32, address: u64) -> Option<(u64, u64)> {
+    let word = ptrace::peek(tid, address).ok()?;
+    let with = (word & !0xff) | u64::from(arch::BREAKPOINT);
+    ptrace::poke(tid, address, with).ok()?;
+    Some((address, word))
+}
