@@ -1,0 +1,47 @@
+//! JUnit XML: a suite for each submitter (or tree), a case for each exercise.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use grade::{CheckOutcome, Outcome, Verdict};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use crate::report::summary::{first_words, submitter};
+
+/// The verdicts as XML.
+pub fn xml(verdicts: &[Verdict]) -> Result<String> {
+    let mut suites: BTreeMap<String, TestSuite> = BTreeMap::new();
+    for verdict in verdicts {
+        let name = submitter(verdict);
+        suites.entry(name.clone()).or_insert_with(|| TestSuite::new(name.clone())).add_test_case(case(verdict, &name));
+    }
+    let mut report = Report::new("syslings");
+    report.add_test_suites(suites.into_values());
+    Ok(report.to_string()?)
+}
+
+fn case(verdict: &Verdict, suite: &str) -> TestCase {
+    let mut status = match verdict.outcome {
+        Outcome::Passed => TestCaseStatus::success(),
+        Outcome::Failed | Outcome::CompileError => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Outcome::HarnessFault => TestCaseStatus::non_success(NonSuccessKind::Error),
+        Outcome::NotBegun | Outcome::Skipped => TestCaseStatus::skipped(),
+    };
+    if verdict.outcome != Outcome::Passed {
+        status.set_message(first_words(verdict));
+    }
+    if let Some(check) = verdict.checks.iter().find(|check| check.outcome == CheckOutcome::Failed) {
+        status.set_type(check.id.clone());
+        status.set_description(check.evidence.join("\n"));
+    } else if let Some(message) = &verdict.message {
+        status.set_description(message.clone());
+    }
+    let mut case = TestCase::new(verdict.exercise.clone(), status);
+    case.set_classname(suite);
+    case.set_time(Duration::from_millis(verdict.wall_ms));
+    let checks: Vec<String> =
+        verdict.checks.iter().map(|c| format!("{}: {:?}: {}", c.id, c.outcome, c.title)).collect();
+    case.set_system_out(checks.join("\n"));
+    case
+}

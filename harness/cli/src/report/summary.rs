@@ -1,0 +1,143 @@
+//! Many verdicts as a table: one line each, then how exercises and submitters stand.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use grade::{CheckOutcome, Outcome, Verdict};
+
+use crate::terminal::{self, BAD, CARE, DIM, GOOD, HEAD, Styled};
+
+/// The submitter of `NAME/EXERCISE.rs`; for a tree or a single file the submission as it is called.
+pub fn submitter(verdict: &Verdict) -> String {
+    match Path::new(&verdict.submission).parent() {
+        Some(name) if !name.as_os_str().is_empty() => name.display().to_string(),
+        _ => verdict.submission.clone(),
+    }
+}
+
+/// The outcome in words.
+pub fn outcome_words(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Passed => "passed",
+        Outcome::Failed => "failed",
+        Outcome::NotBegun => "not begun",
+        Outcome::CompileError => "does not compile",
+        Outcome::Skipped => "skipped",
+        Outcome::HarnessFault => "harness fault",
+    }
+}
+
+/// The outcome in words and colour.
+pub fn outcome_styled(outcome: Outcome) -> String {
+    let style = match outcome {
+        Outcome::Passed => GOOD,
+        Outcome::Failed | Outcome::CompileError | Outcome::HarnessFault => BAD,
+        Outcome::Skipped => CARE,
+        Outcome::NotBegun => DIM,
+    };
+    Styled(style, outcome_words(outcome)).to_string()
+}
+
+/// What a verdict says, in one line of plain text.
+pub fn first_words(verdict: &Verdict) -> String {
+    let failed = verdict.checks.iter().find(|check| check.outcome == CheckOutcome::Failed);
+    let skipped = verdict.checks.iter().filter(|check| check.outcome == CheckOutcome::Skipped).count();
+    match (verdict.outcome, failed) {
+        (Outcome::Passed, _) if skipped > 0 => format!("passed as far as it could be checked ({skipped} skipped)"),
+        (Outcome::Failed, Some(check)) => first_line(&check.message),
+        (Outcome::CompileError | Outcome::HarnessFault, _) => {
+            let message = verdict.message.as_deref().unwrap_or_default();
+            message
+                .lines()
+                .find(|line| line.starts_with("error"))
+                .or_else(|| message.lines().find(|line| !line.trim().is_empty()))
+                .unwrap_or_else(|| outcome_words(verdict.outcome))
+                .trim()
+                .to_owned()
+        }
+        (Outcome::Skipped, _) => verdict.checks.first().map(|check| first_line(&check.message)).unwrap_or_default(),
+        (outcome, _) => outcome_words(outcome).to_owned(),
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// A line a verdict.
+pub fn table(verdicts: &[Verdict], class: bool, width: usize) -> Vec<String> {
+    let mut rows = vec![header(class)];
+    for verdict in verdicts {
+        let mut row = vec![verdict.exercise.clone(), outcome_styled(verdict.outcome), checks(verdict), time(verdict)];
+        if class {
+            row.insert(0, submitter(verdict));
+        }
+        row.push(match verdict.outcome {
+            Outcome::Passed | Outcome::NotBegun if !verdict.partial => String::new(),
+            _ => first_words(verdict),
+        });
+        rows.push(row);
+    }
+    let numbers = if class { [3, 4] } else { [2, 3] };
+    terminal::table(&rows, &numbers).iter().map(|line| fit(line, width)).collect()
+}
+
+/// Cuts a styled line: the style is in the early columns, which are kept.
+fn fit(line: &str, width: usize) -> String {
+    let extra = line.chars().count() - terminal::columns(line);
+    if terminal::columns(line) <= width {
+        line.to_owned()
+    } else {
+        line.chars().take(width + extra - 1).chain(['…']).collect()
+    }
+}
+
+fn header(class: bool) -> Vec<String> {
+    let mut names = vec!["exercise", "verdict", "checks", "time", ""];
+    if class {
+        names.insert(0, "who");
+    }
+    names.into_iter().map(|name| Styled(HEAD, name).to_string()).collect()
+}
+
+fn checks(verdict: &Verdict) -> String {
+    let passed = verdict.checks.iter().filter(|check| check.outcome == CheckOutcome::Passed).count();
+    if verdict.checks.is_empty() { String::new() } else { format!("{passed}/{}", verdict.checks.len()) }
+}
+
+fn time(verdict: &Verdict) -> String {
+    if verdict.wall_ms == 0 { String::new() } else { format!("{:.2} s", verdict.wall_ms as f64 / 1000.0) }
+}
+
+/// How many passed, by `key`, best first.
+pub fn standings(verdicts: &[Verdict], key: impl Fn(&Verdict) -> String) -> Vec<String> {
+    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for verdict in verdicts {
+        let count = counts.entry(key(verdict)).or_default();
+        count.0 += usize::from(verdict.outcome == Outcome::Passed);
+        count.1 += 1;
+    }
+    let rows: Vec<Vec<String>> =
+        counts.into_iter().map(|(name, (passed, all))| vec![name, format!("{passed} of {all}")]).collect();
+    terminal::table(&rows, &[1])
+}
+
+/// "9 passed, 1 failed, 1 not begun".
+pub fn totals(verdicts: &[Verdict]) -> String {
+    const ORDER: [Outcome; 6] = [
+        Outcome::Passed,
+        Outcome::Failed,
+        Outcome::CompileError,
+        Outcome::NotBegun,
+        Outcome::Skipped,
+        Outcome::HarnessFault,
+    ];
+    let words: Vec<String> = ORDER
+        .into_iter()
+        .filter_map(|outcome| {
+            let count = verdicts.iter().filter(|verdict| verdict.outcome == outcome).count();
+            (count > 0).then(|| format!("{count} {}", outcome_words(outcome)))
+        })
+        .collect();
+    if words.is_empty() { "nothing graded".to_owned() } else { words.join(", ") }
+}

@@ -1,0 +1,201 @@
+//! One verdict for the person who wrote the program: what is wrong, what shows it, what to do next.
+
+use std::path::{Path, PathBuf};
+
+use grade::{CheckOutcome, CheckResult, Outcome, Source, Verdict};
+
+use crate::report::summary;
+use crate::terminal::{self, BAD, CARE, DIM, GOOD, HEAD, Styled};
+
+/// Lines that fit on a screen of 24 with the shell's prompt.
+const SCREENFUL: usize = 22;
+
+/// How a verdict is shown.
+pub struct View<'a> {
+    /// The directory to which sources are relative.
+    pub base: &'a Path,
+    /// Columns.
+    pub width: usize,
+    /// Everything, however long.
+    pub verbose: bool,
+    /// What is typed after the program's name to grade this submission: `run pipe_hello --solution`.
+    pub command: String,
+}
+
+impl View<'_> {
+    /// The verdict, a line each.
+    pub fn lines(&self, verdict: &Verdict) -> Vec<String> {
+        let (mut body, next) = match verdict.outcome {
+            Outcome::Failed => (self.failed(verdict), self.next(verdict)),
+            Outcome::CompileError => (self.compile_error(verdict), Vec::new()),
+            Outcome::Passed => (self.passed(verdict), Vec::new()),
+            Outcome::NotBegun => (vec![self.head(verdict, "nobody has begun it yet")], self.begin(verdict)),
+            Outcome::Skipped => (self.skipped(verdict), self.typed("doctor", "what would help")),
+            Outcome::HarnessFault => (self.harness_fault(verdict), self.typed("doctor", "what this machine offers")),
+        };
+        let room = SCREENFUL.saturating_sub(next.len() + 1);
+        if !self.verbose && body.len() > room {
+            let more = body.len() - room + 1;
+            body.truncate(room - 1);
+            body.push(Styled(DIM, format!("  … {more} more lines with --verbose")).to_string());
+        }
+        if !next.is_empty() {
+            body.push(String::new());
+            body.extend(next);
+        }
+        body
+    }
+
+    /// `pipe_hello failed: …`, wrapped.
+    fn head(&self, verdict: &Verdict, words: &str) -> String {
+        let outcome = summary::outcome_words(verdict.outcome);
+        let plain = format!("{} {outcome}: {words}", verdict.exercise);
+        let wrapped = terminal::wrap(&plain, self.width).join("\n");
+        let style = match verdict.outcome {
+            Outcome::Passed => GOOD.bold(),
+            Outcome::Skipped | Outcome::NotBegun => CARE,
+            _ => BAD,
+        };
+        let split = (verdict.exercise.len() + 1 + outcome.len()).min(wrapped.len());
+        match (wrapped.get(..split), wrapped.get(split..)) {
+            (Some(front), Some(rest)) => format!("{}{rest}", Styled(style, front)),
+            _ => wrapped,
+        }
+    }
+
+    fn failed(&self, verdict: &Verdict) -> Vec<String> {
+        let failed: Vec<&CheckResult> =
+            verdict.checks.iter().filter(|check| check.outcome == CheckOutcome::Failed).collect();
+        let Some((first, others)) = failed.split_first() else {
+            return vec![self.head(verdict, "no check says why")];
+        };
+        let mut lines: Vec<String> = self.head(verdict, &first.message).lines().map(str::to_owned).collect();
+        lines.extend(self.evidence(first));
+        if !others.is_empty() {
+            lines.push(String::new());
+            for check in others {
+                let text = format!("also {}: {}", check.id, check.message);
+                if self.verbose {
+                    lines.extend(terminal::wrap(&text, self.width));
+                    lines.extend(self.evidence(check));
+                } else {
+                    lines.push(terminal::cut(text.lines().next().unwrap_or_default(), self.width));
+                }
+            }
+        }
+        lines.extend(self.others(verdict));
+        lines
+    }
+
+    /// Where, and what was seen.
+    fn evidence(&self, check: &CheckResult) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(source) = &check.source {
+            lines.extend(self.excerpt(source));
+        }
+        for line in check.evidence.iter().flat_map(|evidence| evidence.lines()) {
+            lines.push(format!("  {line}"));
+        }
+        lines
+    }
+
+    /// The line of source with a mark under it.
+    fn excerpt(&self, source: &Source) -> Vec<String> {
+        let place = format!("{}:{}", source.file.display(), source.line);
+        let gutter = source.line.to_string().len();
+        let mut lines = vec![format!("{:gutter$}{} {place}", "", Styled(DIM, "-->"))];
+        let path: PathBuf = self.base.join(&source.file);
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        if let Some(line) = text.lines().nth(source.line.saturating_sub(1) as usize) {
+            let line = terminal::cut(line.replace('\t', "    ").trim_end(), self.width.saturating_sub(gutter + 3));
+            let indent = line.chars().take_while(|c| *c == ' ').count();
+            let mark = "^".repeat(line.trim().chars().count().max(1));
+            lines.push(format!("{} {line}", Styled(DIM, format!("{} |", source.line))));
+            lines.push(format!("{:gutter$} {} {:indent$}{}", "", Styled(DIM, "|"), "", Styled(BAD, mark)));
+        }
+        lines
+    }
+
+    /// The checks that did not fail, in one line; each by itself if asked.
+    fn others(&self, verdict: &Verdict) -> Vec<String> {
+        let count = |outcome| verdict.checks.iter().filter(|check| check.outcome == outcome).count();
+        let mut lines = Vec::new();
+        if self.verbose {
+            lines.push(String::new());
+            for check in &verdict.checks {
+                let (mark, style) = match check.outcome {
+                    CheckOutcome::Passed => ("holds      ", GOOD),
+                    CheckOutcome::Failed => ("fails      ", BAD),
+                    CheckOutcome::Skipped => ("skipped    ", CARE),
+                    CheckOutcome::NotReached => ("not reached", DIM),
+                };
+                lines.push(format!("  {}  {}: {}", Styled(style, mark), Styled(HEAD, &check.id), check.title));
+            }
+        }
+        if let Some(skipped) = verdict.checks.iter().find(|check| check.outcome == CheckOutcome::Skipped) {
+            let words = format!(
+                "{} of {} checks skipped: {}",
+                count(CheckOutcome::Skipped),
+                verdict.checks.len(),
+                skipped.message
+            );
+            lines.extend(terminal::wrap(&words, self.width).into_iter().map(|line| Styled(CARE, line).to_string()));
+        }
+        lines
+    }
+
+    fn passed(&self, verdict: &Verdict) -> Vec<String> {
+        let words = format!(
+            "{} checks hold, in {} launches, {:.2} s",
+            verdict.checks.iter().filter(|check| check.outcome == CheckOutcome::Passed).count(),
+            verdict.runs,
+            verdict.wall_ms as f64 / 1000.0
+        );
+        let mut lines = vec![self.head(verdict, &words)];
+        lines.extend(self.others(verdict));
+        lines
+    }
+
+    fn compile_error(&self, verdict: &Verdict) -> Vec<String> {
+        let mut lines = vec![self.head(verdict, "rustc says")];
+        if let Some(message) = &verdict.message {
+            lines.extend(message.trim_end().lines().map(str::to_owned));
+        }
+        lines
+    }
+
+    fn skipped(&self, verdict: &Verdict) -> Vec<String> {
+        let why = verdict.checks.first().map_or("nothing could be checked here", |check| check.message.as_str());
+        let mut lines = vec![self.head(verdict, why)];
+        if self.verbose {
+            lines.extend(self.others(verdict));
+        }
+        lines
+    }
+
+    fn harness_fault(&self, verdict: &Verdict) -> Vec<String> {
+        let mut lines = vec![self.head(verdict, "this says nothing of your program")];
+        if let Some(message) = &verdict.message {
+            lines.extend(message.trim_end().lines().map(str::to_owned));
+        }
+        lines
+    }
+
+    fn begin(&self, verdict: &Verdict) -> Vec<String> {
+        self.typed(&format!("hint {}", verdict.exercise), "where to begin")
+    }
+
+    fn next(&self, verdict: &Verdict) -> Vec<String> {
+        let mut lines = self.typed(&format!("hint {}", verdict.exercise), "if you are stuck");
+        let failed = verdict.checks.iter().find(|check| check.outcome == CheckOutcome::Failed);
+        if let Some(plan) = failed.and_then(|check| check.plan.as_ref()) {
+            let command = format!("{} --replay {}", self.command, plan.replay);
+            lines.extend(self.typed(&command, &format!("this launch again ({})", plan.name)));
+        }
+        lines
+    }
+
+    fn typed(&self, command: &str, what: &str) -> Vec<String> {
+        terminal::suggestion(command, what, self.width)
+    }
+}

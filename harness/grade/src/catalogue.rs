@@ -1,0 +1,248 @@
+//! The exercises by module, in teaching order: the table that everything else looks things up in.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::nonce::Nonce;
+use crate::spec::{self, Spec};
+use crate::{Check, GradeError, Plan, Tree};
+
+/// A chapter: a folder of exercises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// Its folder in `exercises` and `solutions`, e.g. `05_pipes`.
+    pub folder: &'static str,
+    /// The folder without its number, e.g. `pipes`.
+    pub short: &'static str,
+    /// For people.
+    pub title: &'static str,
+}
+
+/// What kind of work a stub asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Finish a skeleton.
+    Write,
+    /// A whole program with the classic bug: find it.
+    Mend,
+    /// Fill in what will happen.
+    Predict,
+}
+
+/// One exercise.
+#[derive(Clone, Debug)]
+pub struct Exercise {
+    /// Its name and its binary's, e.g. `pipe_hello`.
+    pub name: &'static str,
+    /// The chapter that it belongs to.
+    pub module: Module,
+    /// What it is about, in a few words.
+    pub title: &'static str,
+    /// What kind of work it asks for.
+    pub kind: Kind,
+    /// Its command line.
+    pub usage: &'static str,
+    file: &'static str,
+    pub(crate) spec: fn() -> Spec,
+    root: Arc<Path>,
+}
+
+impl Exercise {
+    /// The learner's file.
+    pub fn stub_path(&self) -> PathBuf {
+        self.path_in(Tree::Exercises)
+    }
+
+    /// The finished program.
+    pub fn solution_path(&self) -> PathBuf {
+        self.path_in(Tree::Solutions)
+    }
+
+    /// Its file in one of the trees.
+    pub fn path_in(&self, tree: Tree) -> PathBuf {
+        self.root.join(tree.folder()).join(self.relative_path())
+    }
+
+    /// `05_pipes/hello.rs`: the same in every tree.
+    pub fn relative_path(&self) -> PathBuf {
+        Path::new(self.module.folder).join(self.file)
+    }
+
+    /// `pipes::hello`: the name as a path of modules.
+    pub fn path_name(&self) -> String {
+        format!("{}::{}", self.module.short, self.file.trim_end_matches(".rs"))
+    }
+
+    /// The chapter's lesson.
+    pub fn lesson_path(&self) -> PathBuf {
+        self.root.join(Tree::Exercises.folder()).join(self.module.folder).join("README.md")
+    }
+
+    /// Its hints, from the concept to the place.
+    ///
+    /// # Errors
+    /// [`GradeError::Suite`] if `exercises/hints.toml` cannot be read or has none for it.
+    pub fn hints(&self) -> Result<Vec<String>, GradeError> {
+        #[derive(Deserialize)]
+        struct Entry {
+            hints: Vec<String>,
+        }
+        let path = self.root.join(Tree::Exercises.folder()).join("hints.toml");
+        let text = std::fs::read_to_string(&path).map_err(|e| GradeError::suite("read", &path, e))?;
+        let mut all: std::collections::BTreeMap<String, Entry> =
+            toml::from_str(&text).map_err(|e| GradeError::suite("understand", &path, e))?;
+        match all.remove(self.name) {
+            Some(entry) => Ok(entry.hints),
+            None => Err(GradeError::suite("find", &path, format!("it has no hints for {}", self.name))),
+        }
+    }
+
+    /// What is run to grade it, with the inputs that this seed gives.
+    pub fn plans(&self, seed: u64) -> Vec<Plan> {
+        ((self.spec)().plans)(&mut Nonce::new(seed))
+    }
+
+    /// What it must show.
+    pub fn checks(&self) -> Vec<Check> {
+        (self.spec)().checks
+    }
+}
+
+const MMAP: Module = Module { folder: "03_mmap", short: "mmap", title: "Mapped files" };
+const FORK: Module = Module { folder: "04_fork", short: "fork", title: "Processes that share memory" };
+const PIPES: Module = Module { folder: "05_pipes", short: "pipes", title: "Pipes" };
+const STDIO: Module = Module { folder: "06_stdio", short: "stdio", title: "Buffered streams" };
+const FIFOS: Module = Module { folder: "07_fifos", short: "fifos", title: "Named pipes" };
+const SIGNALS: Module = Module { folder: "08_signals", short: "signals", title: "Signals" };
+const IO: Module = Module { folder: "09_io", short: "io", title: "Ways to copy a file" };
+
+struct Row {
+    name: &'static str,
+    module: Module,
+    file: &'static str,
+    kind: Kind,
+    usage: &'static str,
+    title: &'static str,
+    spec: fn() -> Spec,
+}
+
+const ROWS: [Row; 11] = [
+    Row {
+        name: "map_private",
+        module: MMAP,
+        file: "private.rs",
+        kind: Kind::Write,
+        usage: "map_private FILE BYTE",
+        title: "change a mapped file that nobody else sees change",
+        spec: spec::mmap::map_private,
+    },
+    Row {
+        name: "map_shared",
+        module: MMAP,
+        file: "shared.rs",
+        kind: Kind::Write,
+        usage: "map_shared FILE BYTE",
+        title: "change a file by a store to memory",
+        spec: spec::mmap::map_shared,
+    },
+    Row {
+        name: "shared_anon",
+        module: FORK,
+        file: "shared_anon.rs",
+        kind: Kind::Write,
+        usage: "shared_anon A B",
+        title: "two processes, one memory, no sleep",
+        spec: spec::fork::shared_anon,
+    },
+    Row {
+        name: "pipe_hello",
+        module: PIPES,
+        file: "hello.rs",
+        kind: Kind::Write,
+        usage: "pipe_hello MESSAGE",
+        title: "a message from parent to child",
+        spec: spec::pipes::pipe_hello,
+    },
+    Row {
+        name: "pipe_eof",
+        module: PIPES,
+        file: "eof.rs",
+        kind: Kind::Mend,
+        usage: "pipe_eof MESSAGE",
+        title: "the child that never leaves its loop",
+        spec: spec::pipes::pipe_eof,
+    },
+    Row {
+        name: "fdopen_pipe",
+        module: STDIO,
+        file: "fdopen_pipe.rs",
+        kind: Kind::Write,
+        usage: "fdopen_pipe A B C",
+        title: "buffered streams over the two ends of a pipe",
+        spec: spec::stdio::fdopen_pipe,
+    },
+    Row {
+        name: "line_buffering",
+        module: STDIO,
+        file: "line_buffering.rs",
+        kind: Kind::Write,
+        usage: "line_buffering [-u] N",
+        title: "when does printed text leave the program?",
+        spec: spec::stdio::line_buffering,
+    },
+    Row {
+        name: "fifo_hello",
+        module: FIFOS,
+        file: "hello.rs",
+        kind: Kind::Write,
+        usage: "fifo_hello PATH MESSAGE",
+        title: "a pipe with a name",
+        spec: spec::fifos::fifo_hello,
+    },
+    Row {
+        name: "sigpipe_handler",
+        module: SIGNALS,
+        file: "sigpipe_handler.rs",
+        kind: Kind::Mend,
+        usage: "sigpipe_handler",
+        title: "the signal of a pipe that nobody reads",
+        spec: spec::signals::sigpipe_handler,
+    },
+    Row {
+        name: "copy_read_write",
+        module: IO,
+        file: "copy_read_write.rs",
+        kind: Kind::Write,
+        usage: "copy_read_write SRC DST [--block N]",
+        title: "copy a file with read and write",
+        spec: spec::io::copy_read_write,
+    },
+    Row {
+        name: "copy_mmap",
+        module: IO,
+        file: "copy_mmap.rs",
+        kind: Kind::Write,
+        usage: "copy_mmap SRC DST",
+        title: "copy a file out of a mapping",
+        spec: spec::io::copy_mmap,
+    },
+];
+
+/// All exercises of the suite at `root`, in teaching order.
+pub(crate) fn exercises(root: &Arc<Path>) -> Vec<Exercise> {
+    ROWS.iter()
+        .map(|row| Exercise {
+            name: row.name,
+            module: row.module,
+            title: row.title,
+            kind: row.kind,
+            usage: row.usage,
+            file: row.file,
+            spec: row.spec,
+            root: root.clone(),
+        })
+        .collect()
+}

@@ -1,0 +1,36 @@
+//! A solution at work, with its story.
+
+use observe::{Launch, Observation};
+
+use crate::rounds::launch_of;
+use crate::{Exercise, GradeError, Grader, Nonce, story};
+
+/// One run of a solution, to be shown.
+#[derive(Clone, Debug)]
+pub struct Demo {
+    /// What was run.
+    pub launch: Launch,
+    /// What was seen.
+    pub observation: Observation,
+    /// What happened, a sentence each, in order.
+    pub story: Vec<String>,
+}
+
+/// The demo's inputs are the same each time, so that it can be read along with the lesson.
+const SEED: u64 = 2026;
+
+impl Grader {
+    /// Runs the solution once, with small inputs, and tells what the kernel saw.
+    ///
+    /// # Errors
+    /// Whatever keeps the solution from being compiled or run.
+    pub fn demo(&self, exercise: &Exercise) -> Result<Demo, GradeError> {
+        let compiled = self.compiled_solution(exercise)?;
+        let plan = ((exercise.spec)().demo)(&mut Nonce::new(SEED));
+        let launch = launch_of(&plan.launch, exercise, &compiled, self.options().rung);
+        self.check_interrupt()?;
+        let observation = self.observer().run(&launch)?;
+        let story = story::tell(&observation);
+        Ok(Demo { launch, observation, story })
+    }
+}

@@ -1,0 +1,24 @@
+//! What is run for each exercise and what must be seen, a file a module.
+
+mod buffering;
+mod common;
+mod copying;
+pub(crate) mod fifos;
+pub(crate) mod fork;
+pub(crate) mod io;
+pub(crate) mod mmap;
+pub(crate) mod pipes;
+pub(crate) mod signals;
+pub(crate) mod stdio;
+
+use crate::{Check, Nonce, Plan};
+
+/// One exercise's specification.
+pub(crate) struct Spec {
+    /// What is run, in this order within a stage. The first plain plan is the baseline.
+    pub plans: fn(&mut Nonce) -> Vec<Plan>,
+    /// What must be seen, in the order in which a verdict tells it.
+    pub checks: Vec<Check>,
+    /// One representative run.
+    pub demo: fn(&mut Nonce) -> Plan,
+}

@@ -1,0 +1,131 @@
+//! Bad usage and failing calls: refused in the way that every program here refuses.
+
+use std::io;
+
+use observe::Exit;
+
+use super::endings::{command_line, ended};
+use super::text::{complaints, panicked, quoted};
+use crate::{Failure, Finding, Objection, Reason, Run};
+
+/// `usage`: bad usage is answered by a usage line on standard error and exit status 2.
+pub fn usage(run: &Run) -> Finding {
+    ended(run)?;
+    let wrong = |reason, message: String| {
+        Failure::new(reason, message).evidence(command_line(run)).evidences(complaints(run.seen)).found()
+    };
+    let how = format!(
+        "{} is bad usage: print a line that begins with `usage:` on standard error and exit with 2.",
+        said(run)
+    );
+    if panicked(run.seen) {
+        return wrong(Reason::WrongStatus, format!("The program panicked. {how}"));
+    }
+    if !run.seen.stdout.bytes.is_empty() {
+        return wrong(Reason::WrongOutput, format!("Standard output got {}. {how}", quoted(&run.seen.stdout.bytes)));
+    }
+    if !run.seen.stderr.text().to_lowercase().contains("usage") {
+        return wrong(Reason::WrongOutput, format!("There is no usage line. {how}"));
+    }
+    match run.seen.exit() {
+        Some(Exit::Code(2)) => Ok(()),
+        Some(Exit::Code(code)) => wrong(Reason::WrongStatus, format!("The exit status is {code}. {how}")),
+        _ => ended(run),
+    }
+}
+
+fn said(run: &Run) -> String {
+    match run.plan.launch.args.len() {
+        0 => "No argument".into(),
+        1 => format!("One argument ({})", quoted(run.plan.argument(0).as_bytes())),
+        n => format!("This command line of {n} arguments"),
+    }
+}
+
+/// `reports`: a failing call is named on standard error, in one line with the object and the reason; exit status 1.
+pub fn reports(run: &Run) -> Finding {
+    let expect = &run.plan.expect;
+    let injected = !run.plan.launch.faults.is_empty();
+    if injected && run.seen.faults_hit.iter().all(|hits| *hits == 0) {
+        return Err(Objection::open(format!("the program made no such call ({})", run.plan.name)));
+    }
+    ended(run)?;
+    let reason = if injected { Reason::FaultNotHandled } else { Reason::WrongOutput };
+    let wrong = |message: String| {
+        let failure = Failure::new(reason, format!("{message} {}", wanted(run)));
+        failure.evidence(command_line(run)).evidences(complaints(run.seen)).found()
+    };
+    if panicked(run.seen) {
+        return wrong("The program panicked.".into());
+    }
+    let stderr = run.seen.stderr.text();
+    let lines: Vec<&str> = stderr.lines().filter(|line| !line.trim().is_empty()).collect();
+    let [line] = lines.as_slice() else {
+        return wrong(match lines.len() {
+            0 => "Standard error says nothing.".into(),
+            n => format!("Standard error has {n} lines instead of one."),
+        });
+    };
+    if let Some(lacking) = lacking(run, line) {
+        return wrong(format!("The message `{}` does not name {lacking}.", line.trim()));
+    }
+    if run.seen.exit() != Some(Exit::Code(1)) {
+        let code = run.seen.exit();
+        return wrong(format!("The exit status is {} instead of 1.", spelled(code)));
+    }
+    match &expect.stdout {
+        Some(expected) if *expected != run.seen.stdout.bytes => {
+            wrong(format!("Standard output got {}, which passes for a result.", quoted(&run.seen.stdout.bytes)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn spelled(exit: Option<Exit>) -> String {
+    match exit {
+        Some(Exit::Code(code)) => code.to_string(),
+        Some(Exit::Signal(signal)) => super::text::signal_name(signal),
+        None => "unknown".into(),
+    }
+}
+
+fn wanted(run: &Run) -> String {
+    let expect = &run.plan.expect;
+    let object = expect.object.as_ref().map(|o| format!(" {o}")).unwrap_or_default();
+    let call = expect.calls.first().copied().unwrap_or("the call");
+    format!("One line is wanted, like `{call}{object}: {}`, and exit status 1.", described(expect.errno))
+}
+
+/// What a good message would have and this one has not.
+fn lacking(run: &Run, line: &str) -> Option<String> {
+    let expect = &run.plan.expect;
+    let line = line.to_lowercase();
+    let has = |word: &str| line.contains(&word.to_lowercase());
+    if !expect.calls.iter().any(|call| has(call)) {
+        return Some(format!("the call ({})", expect.calls.join(" or ")));
+    }
+    if let Some(object) = expect.object.as_ref().filter(|object| !has(object)) {
+        return Some(format!("the object ({object})"));
+    }
+    if !reasons(expect.errno).iter().any(|reason| has(reason)) {
+        return Some(format!("the reason ({})", described(expect.errno)));
+    }
+    None
+}
+
+/// The errno's text in the C library's words.
+fn described(errno: i32) -> String {
+    let text = io::Error::from_raw_os_error(errno).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_string()
+}
+
+/// The ways in which libraries put an errno into words.
+fn reasons(errno: i32) -> Vec<String> {
+    let known = nix::errno::Errno::from_raw(errno);
+    let kind = io::Error::from_raw_os_error(errno).kind();
+    let mut reasons = vec![described(errno), known.desc().into(), format!("{known:?}"), format!("os error {errno}")];
+    if kind.to_string() != "uncategorized error" {
+        reasons.push(kind.to_string());
+    }
+    reasons
+}

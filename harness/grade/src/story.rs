@@ -1,0 +1,184 @@
+//! Tells a run in plain sentences, from what the kernel saw: who made what, who waited for whom, what went where.
+
+use std::time::Duration;
+
+use observe::{Call, Disposition, Event, Exit, ObjectId, ObjectKind, Observation, What};
+
+/// A call that took longer has waited.
+const WAITED: Duration = Duration::from_millis(1);
+/// Bytes of a transfer that are quoted.
+const QUOTED: usize = 40;
+
+/// What happened, a sentence each, in order.
+pub(crate) fn tell(seen: &Observation) -> Vec<String> {
+    let mut story: Vec<Told> = Vec::new();
+    for (index, event) in seen.events.iter().enumerate().filter(|(_, e)| !e.startup) {
+        let Some(told) = told(seen, index, event) else { continue };
+        match story.last_mut() {
+            Some(last) if last.head == told.head && last.transfer.is_some() && told.transfer.is_some() => {
+                last.add(told)
+            }
+            _ => story.push(told),
+        }
+    }
+    story.into_iter().map(Told::sentence).collect()
+}
+
+/// One sentence in the making; transfers of one kind in a row become one.
+struct Told {
+    head: String,
+    transfer: Option<u64>,
+    times: u32,
+    tail: String,
+}
+
+impl Told {
+    fn add(&mut self, next: Told) {
+        self.times += 1;
+        self.transfer = Some(self.transfer.unwrap_or(0) + next.transfer.unwrap_or(0));
+        self.tail = String::new();
+    }
+
+    fn sentence(self) -> String {
+        let text = match (self.transfer, self.times) {
+            (Some(bytes), 1) => format!("{} {}{}", self.head, counted(bytes, "byte"), self.tail),
+            (Some(bytes), times) => format!("{} {} in {times} calls{}", self.head, counted(bytes, "byte"), self.tail),
+            (None, _) => format!("{}{}", self.head, self.tail),
+        };
+        let mut letters = text.chars();
+        let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+        format!("{first}{}.", letters.as_str())
+    }
+}
+
+fn counted(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+fn told(seen: &Observation, index: usize, event: &Event) -> Option<Told> {
+    let who = seen.name_of(event.process);
+    let plain =
+        |text: String| Some(Told { head: format!("{who} {text}"), transfer: None, times: 1, tail: waited(event) });
+    match &event.what {
+        What::Called { call, result: Some(Ok(value)), .. } => {
+            if let Some((verb, object, data)) = transfer(seen, call) {
+                return Some(moved(&who, verb, &object, *value, data, event));
+            }
+            plain(deed(seen, index, event, call, *value)?)
+        }
+        What::Called { call: Call::Write { object: Some(o), .. }, result: Some(Err(libc::EPIPE)), .. } => {
+            plain(format!("writes to {} and finds no reader (EPIPE)", label(seen, *o)))
+        }
+        What::Forked { child, .. } => plain(format!("forks {}", seen.name_of(*child))),
+        What::Executed { path, .. } => plain(format!("becomes {}", path.display())),
+        What::Signalled { signal, disposition, .. } => {
+            let name = nix::sys::signal::Signal::try_from(*signal).map_or("a signal", |s| s.as_str());
+            plain(match disposition {
+                Disposition::Handler => format!("gets {name}, and its handler is called"),
+                Disposition::Ignored => format!("gets {name} and ignores it"),
+                Disposition::Default => format!("gets {name}"),
+            })
+        }
+        What::HandlerReturned => plain("returns from the handler".into()),
+        What::Exited { exit: Exit::Code(code), .. } => plain(format!("ends with status {code}")),
+        What::Exited { exit: Exit::Signal(signal), .. } => plain(format!("is killed by signal {signal}")),
+        _ => None,
+    }
+}
+
+fn waited(event: &Event) -> String {
+    let time = event.until.saturating_sub(event.at);
+    if time < WAITED { String::new() } else { format!(" after {:.1} ms of waiting", time.as_secs_f64() * 1e3) }
+}
+
+/// Bytes that go from or to somewhere worth telling.
+fn transfer<'a>(seen: &Observation, call: &'a Call) -> Option<(&'static str, String, &'a [u8])> {
+    match call {
+        Call::Read { object: Some(o), data, .. } => Some(("reads from", label(seen, *o), data)),
+        Call::Write { object: Some(o), data, .. } => Some(("writes to", label(seen, *o), data)),
+        Call::Move { from: Some(from), to: Some(to), .. } => {
+            Some(("lets the kernel move from", format!("{} to {}", label(seen, *from), label(seen, *to)), &[]))
+        }
+        _ => None,
+    }
+}
+
+fn moved(who: &str, verb: &str, object: &str, value: i64, data: &[u8], event: &Event) -> Told {
+    let bytes = value.max(0) as u64;
+    let head = format!("{who} {verb} {object}:");
+    if bytes == 0 {
+        let ending = if verb.starts_with("reads") { "end of file" } else { "nothing" };
+        return Told { head: format!("{head} {ending}"), transfer: None, times: 1, tail: waited(event) };
+    }
+    let data = &data[..data.len().min(bytes as usize)];
+    let text = std::str::from_utf8(data).ok().filter(|_| (1..=QUOTED).contains(&data.len()));
+    let quoted = text.map(|t| format!(", \"{}\"", t.escape_debug())).unwrap_or_default();
+    Told { head, transfer: Some(bytes), times: 1, tail: format!("{quoted}{}", waited(event)) }
+}
+
+/// Calls other than transfers.
+fn deed(seen: &Observation, index: usize, event: &Event, call: &Call, value: i64) -> Option<String> {
+    Some(match call {
+        Call::Pipe { read_fd, write_fd, object: Some(o), .. } => {
+            format!("makes {}: {read_fd} to read, {write_fd} to write", label(seen, *o))
+        }
+        Call::Mmap { len, prot, flags, object, .. } => {
+            let shared = flags & libc::MAP_TYPE != libc::MAP_PRIVATE;
+            let what = match object {
+                Some(o) => label(seen, *o),
+                None if shared => "anonymous memory".into(),
+                None => return None,
+            };
+            let how = if shared { "shared" } else { "private" };
+            let writable = if prot & libc::PROT_WRITE != 0 { "writable" } else { "read-only" };
+            format!("maps {what}, {how} and {writable}, {}", counted(*len, "byte"))
+        }
+        Call::Open { flags, object: Some(o), .. } => {
+            let way = match flags & libc::O_ACCMODE {
+                libc::O_RDONLY => "to read",
+                libc::O_WRONLY => "to write",
+                _ => "to read and write",
+            };
+            format!("opens {} {way}", label(seen, *o))
+        }
+        Call::Close { fd, object: Some(o) } => closing(seen, index, event, *fd, *o)?,
+        Call::MakeNode { path, mode } => format!("makes FIFO {} with mode {:04o}", path.display(), mode & 0o7777),
+        Call::Unlink { path } => format!("removes {}", path.display()),
+        Call::Rename { from, to, .. } => format!("renames {} to {}", from.display(), to.display()),
+        Call::Chmod { mode, .. } => format!("sets the mode to {:04o}", mode & 0o7777),
+        Call::Truncate { len, .. } => format!("makes the file {} long", counted(*len, "byte")),
+        Call::Wait { reaped: Some(child), .. } => format!("has waited for {}", seen.name_of(*child)),
+        Call::Sleep { nanoseconds } => format!("sleeps for {} ms", nanoseconds / 1_000_000),
+        Call::Futex { op, .. } if op & 0x7f == libc::FUTEX_WAIT => "waits for a word in memory to change".into(),
+        Call::Futex { op, .. } if op & 0x7f == libc::FUTEX_WAKE && value > 0 => {
+            "wakes who waits for a word in memory".into()
+        }
+        Call::Sigaction { signal, disposition: Some(Disposition::Handler), .. } => {
+            let name = nix::sys::signal::Signal::try_from(*signal).map_or("a signal", |s| s.as_str());
+            format!("arranges a handler for {name}")
+        }
+        _ => return None,
+    })
+}
+
+/// Which end of a pipe is closed, and whether it was the last of its kind.
+fn closing(seen: &Observation, index: usize, event: &Event, fd: i32, object: ObjectId) -> Option<String> {
+    if !matches!(seen.object(object).kind, ObjectKind::Pipe | ObjectKind::Fifo(_)) {
+        return None;
+    }
+    let tables = seen.descriptors_before(index);
+    let writes = tables.get(&event.process)?.get(&fd)?.access.write;
+    let others = tables.values().flat_map(|t| t.values());
+    let same = others.filter(|d| d.object == object && d.access.write == writes).count();
+    let end = if writes { "write" } else { "read" };
+    let last = match (writes, same) {
+        (true, 1) => ": the last one, so whoever reads comes to the end of file",
+        (false, 1) => ": the last one, so nobody can read any more",
+        _ => "",
+    };
+    Some(format!("closes its {end} end of {}{last}", label(seen, object)))
+}
+
+fn label(seen: &Observation, object: ObjectId) -> String {
+    seen.object(object).label.clone()
+}

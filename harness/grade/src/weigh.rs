@@ -1,0 +1,147 @@
+//! From what was seen to what is said: puts the checks to the runs.
+
+use std::path::{Path, PathBuf};
+
+use observe::{SourceLine, Tracing};
+
+use crate::rounds::Rounds;
+use crate::{Check, CheckOutcome, CheckResult, Failure, Objection, Plan, PlanRef, Reason, Run, Source};
+
+/// Lines of evidence that a check may give, and characters of one.
+const EVIDENCE_LINES: usize = 12;
+const EVIDENCE_CHARS: usize = 300;
+
+/// Whose runs they are.
+pub(crate) struct Subject<'a> {
+    /// The source as the verdict names it.
+    pub source: &'a Path,
+    /// The inputs' seed.
+    pub seed: u64,
+}
+
+/// What one check came to on one run.
+struct Judged<'a> {
+    index: usize,
+    plan: &'a Plan,
+    objection: Option<Objection>,
+}
+
+/// Every check's result, in the specification's order.
+pub(crate) fn weigh(checks: &[Check], plans: &[Plan], rounds: &Rounds, subject: &Subject) -> Vec<CheckResult> {
+    let mut results: Vec<CheckResult> = checks
+        .iter()
+        .filter(|check| rounds.asked.is_none() || concerned(check, plans, rounds))
+        .map(|check| weigh_one(check, plans, rounds, subject))
+        .collect();
+    let failed = results.iter().any(|r| r.outcome == CheckOutcome::Failed);
+    if !failed {
+        results.iter_mut().filter(|r| r.outcome == CheckOutcome::NotReached).for_each(never_shown);
+    }
+    results
+}
+
+/// A check that nothing led to.
+pub(crate) fn not_reached(check: &Check, why: &str) -> CheckResult {
+    result(check, CheckOutcome::NotReached, why)
+}
+
+/// A check that no run could answer although no other failed: what it asks for was not shown, and that is a failure.
+fn never_shown(result: &mut CheckResult) {
+    result.outcome = CheckOutcome::Failed;
+    result.reason = Some(Reason::WrongCalls);
+    result.message = format!("The program never showed it: {}", result.message);
+}
+
+fn concerned(check: &Check, plans: &[Plan], rounds: &Rounds) -> bool {
+    let made = |index: usize| rounds.seen[index].is_some() && plans[index].checks.contains(&check.id);
+    rounds.asked.is_some_and(made)
+}
+
+fn weigh_one(check: &Check, plans: &[Plan], rounds: &Rounds, subject: &Subject) -> CheckResult {
+    let mut judged = Vec::new();
+    for (index, (plan, seen)) in plans.iter().zip(&rounds.seen).enumerate() {
+        let judges = plan.checks.contains(&check.id) && rounds.asked.is_none_or(|one| one == index);
+        let Some(seen) = seen.as_ref().filter(|_| judges) else { continue };
+        if let (true, Tracing::NotPermitted(why)) = (check.traced, &seen.tracing) {
+            return result(check, CheckOutcome::Skipped, &format!("tracing not permitted: {why}"));
+        }
+        let baseline = rounds.baseline(plans, index);
+        let sometimes_right = rounds.sometimes_right(plans, index);
+        let objection = (check.judge)(&Run { plan, seen, baseline, sometimes_right }).err();
+        judged.push(Judged { index, plan, objection });
+    }
+    let failed = judged.iter().find_map(|j| match &j.objection {
+        Some(Objection::Fails(failure)) => Some((j, failure)),
+        _ => None,
+    });
+    match failed {
+        Some((judged, failure)) => failed_result(check, judged, failure, subject),
+        None => settled_result(check, &judged, rounds, subject),
+    }
+}
+
+fn failed_result(check: &Check, judged: &Judged, failure: &Failure, subject: &Subject) -> CheckResult {
+    CheckResult {
+        reason: Some(failure.reason),
+        message: in_context(&judged.plan.circumstance, &failure.message),
+        evidence: failure.evidence.iter().take(EVIDENCE_LINES).map(|line| shortened(line)).collect(),
+        source: failure.source.as_ref().map(|line| source_of(line, subject.source)),
+        plan: Some(plan_ref(judged, subject)),
+        ..result(check, CheckOutcome::Failed, "")
+    }
+}
+
+fn settled_result(check: &Check, judged: &[Judged], rounds: &Rounds, subject: &Subject) -> CheckResult {
+    if let Some(held) = judged.iter().find(|j| j.objection.is_none()) {
+        return CheckResult { plan: Some(plan_ref(held, subject)), ..result(check, CheckOutcome::Passed, "") };
+    }
+    let open = judged.iter().find_map(|j| match &j.objection {
+        Some(Objection::Open(why)) => Some((j, why)),
+        _ => None,
+    });
+    match open {
+        Some((judged, why)) => CheckResult { plan: Some(plan_ref(judged, subject)), ..not_reached(check, why) },
+        None => not_reached(check, rounds.stopped.unwrap_or("nothing led to it")),
+    }
+}
+
+fn plan_ref(judged: &Judged, subject: &Subject) -> PlanRef {
+    PlanRef { name: judged.plan.name.clone(), replay: format!("{}-{:x}", judged.index + 1, subject.seed) }
+}
+
+fn result(check: &Check, outcome: CheckOutcome, message: &str) -> CheckResult {
+    CheckResult {
+        id: check.id.into(),
+        title: check.title.into(),
+        outcome,
+        reason: None,
+        message: message.into(),
+        evidence: Vec::new(),
+        source: None,
+        plan: None,
+    }
+}
+
+/// "When the child runs first, the program printed nothing."
+fn in_context(circumstance: &str, message: &str) -> String {
+    if circumstance.is_empty() {
+        return message.into();
+    }
+    let mut letters = message.chars();
+    let first: String = letters.next().map(|c| c.to_lowercase().collect()).unwrap_or_default();
+    format!("{circumstance}, {first}{}", letters.as_str())
+}
+
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(EVIDENCE_CHARS) {
+        Some((cut, _)) => format!("{}…", &line[..cut]),
+        None => line.into(),
+    }
+}
+
+/// The compiler records the file as it was named to it; a verdict names it as its reader does.
+fn source_of(line: &SourceLine, source: &Path) -> Source {
+    let recorded = PathBuf::from(&line.file);
+    let same = recorded.file_name() == source.file_name();
+    Source { file: if same { source.into() } else { recorded }, line: line.line }
+}

@@ -1,0 +1,16 @@
+//! The program as a person or a script meets it: the real binary, its words, its files and its exit status.
+
+#[path = "cli/commands.rs"]
+mod commands;
+#[path = "cli/grading.rs"]
+mod grading;
+#[path = "cli/inputs.rs"]
+mod inputs;
+#[path = "cli/learner.rs"]
+mod learner;
+#[path = "cli/program.rs"]
+mod program;
+#[path = "cli/signals.rs"]
+mod signals;
+#[path = "cli/watching.rs"]
+mod watching;

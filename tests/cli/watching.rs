@@ -1,0 +1,149 @@
+//! `watch`, without a terminal and on one.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::pty::openpty;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{LocalFlags, tcgetattr};
+use nix::unistd::Pid;
+
+use crate::program::{fresh_suite, in_directory};
+
+/// What a program prints, as it comes.
+struct Screen {
+    pieces: Receiver<Vec<u8>>,
+    seen: String,
+}
+
+impl Screen {
+    fn of(mut source: impl Read + Send + 'static) -> Screen {
+        let (send, pieces) = channel();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count) = source.read(&mut buffer) {
+                if count == 0 || send.send(buffer[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Screen { pieces, seen: String::new() }
+    }
+
+    /// Waits until `words` are printed, and forgets what was printed up to them.
+    fn until(&mut self, words: &str) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(at) = self.seen.find(words) {
+                self.seen.drain(..at + words.len());
+                return;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.pieces.recv_timeout(left) {
+                Ok(piece) => self.seen.push_str(&String::from_utf8_lossy(&piece)),
+                Err(_) => panic!("\u{201c}{words}\u{201d} never came; there was: {}", self.seen),
+            }
+        }
+    }
+}
+
+fn solve(suite: &Path, name: &str) {
+    fs::copy(suite.join("solutions/05_pipes").join(name), suite.join("exercises/05_pipes").join(name)).unwrap();
+}
+
+fn ends_with(mut child: Child, status: i32) {
+    let began = Instant::now();
+    loop {
+        if let Some(ended) = child.try_wait().unwrap() {
+            assert_eq!(ended.code(), Some(status));
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(3), "it did not end");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn without_a_terminal_each_save_is_answered_with_a_verdict() {
+    let suite = fresh_suite();
+    let mut child = in_directory(suite.path(), &["watch", "pipe_hello"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut screen = Screen::of(child.stdout.take().unwrap());
+    screen.until("pipe_hello not begun");
+    solve(suite.path(), "hello.rs");
+    screen.until("pipe_hello passed");
+    // As many editors save: a new file takes the old one's name.
+    let file = suite.path().join("exercises/05_pipes/eof.rs");
+    fs::write(suite.path().join("exercises/05_pipes/.eof.rs.swp"), "fn main() { nonsense }").unwrap();
+    fs::rename(suite.path().join("exercises/05_pipes/.eof.rs.swp"), &file).unwrap();
+    screen.until("pipe_eof does not compile");
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    ends_with(child, 130);
+}
+
+#[test]
+fn a_save_gives_up_the_run_under_way() {
+    let suite = fresh_suite();
+    let file = suite.path().join("exercises/05_pipes/hello.rs");
+    fs::write(&file, "fn main() { loop { std::hint::spin_loop(); } }").unwrap();
+    let mut child = in_directory(suite.path(), &["watch", "pipe_hello"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut screen = Screen::of(child.stdout.take().unwrap());
+    screen.until("grading");
+    thread::sleep(Duration::from_millis(1000));
+    solve(suite.path(), "hello.rs");
+    let saved = Instant::now();
+    screen.until("pipe_hello passed");
+    assert!(saved.elapsed() < Duration::from_secs(10));
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    ends_with(child, 130);
+}
+
+/// A session on a pseudo-terminal, and the terminal's other end.
+fn on_terminal(suite: &Path) -> (Child, File, OwnedFd, Screen) {
+    let pty = openpty(None, None).unwrap();
+    let end = || Stdio::from(pty.slave.try_clone().unwrap());
+    let mut command = in_directory(suite, &["watch", "pipe_hello"]);
+    command.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end());
+    let child = command.spawn().unwrap();
+    let keys = File::from(pty.master);
+    let screen = Screen::of(keys.try_clone().unwrap());
+    (child, keys, pty.slave, screen)
+}
+
+fn is_itself(terminal: &OwnedFd) -> bool {
+    tcgetattr(terminal).unwrap().local_flags.contains(LocalFlags::ICANON | LocalFlags::ECHO)
+}
+
+#[test]
+fn on_a_terminal_keys_are_answered_and_it_is_given_back() {
+    let suite = fresh_suite();
+    let (child, mut keys, terminal, mut screen) = on_terminal(suite.path());
+    screen.until("n next");
+    assert!(!is_itself(&terminal));
+    keys.write_all(b"h").unwrap();
+    screen.until("Hint 1 of 3");
+    keys.write_all(b"n").unwrap();
+    screen.until("pipe_eof");
+    keys.write_all(b"p").unwrap();
+    screen.until("pipe_hello");
+    keys.write_all(b"l").unwrap();
+    screen.until("of 11 passed");
+    keys.write_all(b"q").unwrap();
+    ends_with(child, 0);
+    assert!(is_itself(&terminal));
+}
+
+#[test]
+fn a_signal_gives_the_terminal_back_too() {
+    let suite = fresh_suite();
+    let (child, _keys, terminal, mut screen) = on_terminal(suite.path());
+    screen.until("n next");
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    ends_with(child, 130);
+    assert!(is_itself(&terminal));
+}

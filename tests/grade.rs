@@ -1,0 +1,148 @@
+//! The road itself, one test an exercise, a solution, a stub and a submission on file:
+//!
+//! - `exercises::pipes::hello`: what the learner has begun must pass; what nobody has begun is ignored;
+//! - `solutions::pipes::hello`: every solution must pass;
+//! - `stubs::pipes::hello`: a stub as it is handed out compiles, and does not pass;
+//! - `wrong::pipes::hello::BUG`: must fail, at the checks that its header names;
+//! - `right::pipes::hello::WAY`: unusual, and must pass.
+
+mod fixture;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use fixture::Fixture;
+use grade::{CheckOutcome, Exercise, Grader, Options, Outcome, State, Submission, Suite, Tree, Verdict};
+use libtest_mimic::{Arguments, Failed, Trial};
+use observe::Observer;
+
+fn main() -> ExitCode {
+    observe::supervise_if_asked();
+    let arguments = Arguments::from_args();
+    let suite = match Suite::find(Path::new(env!("CARGO_MANIFEST_DIR"))) {
+        Ok(suite) => suite,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(3);
+        }
+    };
+    let grader = Arc::new(Grader::new(suite.clone(), Observer::new(), one_launch_at_a_time()));
+    let trials = suite.exercises().iter().flat_map(|exercise| trials_of(&suite, &grader, exercise)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The tests themselves go on side by side.
+fn one_launch_at_a_time() -> Options {
+    Options { workers: 1, ..Options::default() }
+}
+
+fn trials_of(suite: &Suite, grader: &Arc<Grader>, exercise: &Exercise) -> Vec<Trial> {
+    let state = suite.state(exercise);
+    let path = exercise.path_name();
+    let mut trials = vec![
+        trial(format!("exercises::{path}"), grader, exercise, Submission::Tree(Tree::Exercises), must_pass)
+            .with_ignored_flag(state == State::NotBegun),
+        trial(format!("solutions::{path}"), grader, exercise, Submission::Tree(Tree::Solutions), must_pass),
+    ];
+    if state == State::NotBegun {
+        let stub = Submission::file(exercise.stub_path());
+        trials.push(trial(format!("stubs::{path}"), grader, exercise, stub, must_not_pass));
+    }
+    for fixture in fixture::all(suite.root(), "wrong", exercise.name) {
+        let name = format!("wrong::{path}::{}", fixture.name);
+        let submission = on_file(suite, &fixture);
+        trials.push(trial(name, grader, exercise, submission, move |verdict| must_be_caught(verdict, &fixture)));
+    }
+    for fixture in fixture::all(suite.root(), "right", exercise.name) {
+        let name = format!("right::{path}::{}", fixture.name);
+        trials.push(trial(name, grader, exercise, on_file(suite, &fixture), must_pass));
+    }
+    trials
+}
+
+fn on_file(suite: &Suite, fixture: &Fixture) -> Submission {
+    let shown = fixture.path.strip_prefix(suite.root()).unwrap_or(&fixture.path);
+    Submission::File { path: fixture.path.clone(), label: shown.display().to_string() }
+}
+
+fn trial(
+    name: String,
+    grader: &Arc<Grader>,
+    exercise: &Exercise,
+    submission: Submission,
+    judge: impl FnOnce(&Verdict) -> Result<(), Failed> + Send + 'static,
+) -> Trial {
+    let (grader, exercise) = (Arc::clone(grader), exercise.clone());
+    Trial::test(name, move || judge(&grader.grade(&exercise, &submission)))
+}
+
+fn must_pass(verdict: &Verdict) -> Result<(), Failed> {
+    note_skipped(verdict);
+    if matches!(verdict.outcome, Outcome::Passed | Outcome::Skipped) { Ok(()) } else { Err(told(verdict).into()) }
+}
+
+/// Not even half of it: a stub that passed would teach nothing.
+fn must_not_pass(verdict: &Verdict) -> Result<(), Failed> {
+    match verdict.outcome {
+        Outcome::Failed | Outcome::Skipped => Ok(()),
+        _ => Err(told(verdict).into()),
+    }
+}
+
+fn must_be_caught(verdict: &Verdict, fixture: &Fixture) -> Result<(), Failed> {
+    note_skipped(verdict);
+    let outcome_of = |id: &str| verdict.checks.iter().find(|check| check.id == id).map(|check| check.outcome);
+    let missed: Vec<&str> = fixture
+        .catches
+        .iter()
+        .map(String::as_str)
+        .filter(|id| !matches!(outcome_of(id), Some(CheckOutcome::Failed | CheckOutcome::Skipped)))
+        .collect();
+    let skipped = fixture.catches.iter().any(|id| outcome_of(id) == Some(CheckOutcome::Skipped));
+    match verdict.outcome {
+        _ if !missed.is_empty() => Err(format!("not caught by {}\n{}", missed.join(", "), told(verdict)).into()),
+        Outcome::Failed => speaks_plainly(verdict),
+        // What would have caught it could not be looked at on this machine.
+        Outcome::Passed | Outcome::Skipped if skipped => Ok(()),
+        _ => Err(told(verdict).into()),
+    }
+}
+
+/// Each failure has a reason and a sentence.
+fn speaks_plainly(verdict: &Verdict) -> Result<(), Failed> {
+    for check in verdict.checks.iter().filter(|check| check.outcome == CheckOutcome::Failed) {
+        if check.reason.is_none() || check.message.trim().is_empty() {
+            return Err(format!("{} failed without a reason\n{}", check.id, told(verdict)).into());
+        }
+    }
+    Ok(())
+}
+
+fn note_skipped(verdict: &Verdict) {
+    let mut skipped = verdict.checks.iter().filter(|check| check.outcome == CheckOutcome::Skipped);
+    if let Some(first) = skipped.next() {
+        let more = skipped.count();
+        eprintln!(
+            "{} ({}): {} and {more} more skipped: {}",
+            verdict.exercise, verdict.submission, first.id, first.message
+        );
+    }
+}
+
+/// A verdict in the words that a person needs to mend the program, or the check.
+fn told(verdict: &Verdict) -> String {
+    let mut lines = vec![format!("{} ({}): {:?}", verdict.exercise, verdict.submission, verdict.outcome)];
+    lines.extend(verdict.message.clone());
+    for check in &verdict.checks {
+        if check.outcome == CheckOutcome::Failed {
+            let plan = check.plan.as_ref().map(|plan| format!(" [{}, --replay {}]", plan.name, plan.replay));
+            lines.push(format!("  {}: {}{}", check.id, check.message, plan.unwrap_or_default()));
+            if let Some(source) = &check.source {
+                lines.push(format!("      at {}:{}", source.file.display(), source.line));
+            }
+            lines.extend(check.evidence.iter().map(|line| format!("      {line}")));
+        }
+    }
+    lines.join("\n")
+}
