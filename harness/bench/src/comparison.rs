@@ -22,6 +22,9 @@ const MOST: usize = 200;
 /// An interval of the ratio this narrow needs no more trials.
 const NARROW: f64 = 0.01;
 
+/// Strategies that are never left out for lack of time.
+const KEEP: usize = 4;
+
 /// Attempts to bring about the state that a trial starts from.
 const ATTEMPTS: usize = 3;
 
@@ -35,6 +38,8 @@ pub(crate) struct Comparison<'a> {
     pub strategies: Vec<Strategy>,
     /// Whether a strategy may be left out when time is short.
     pub optional: bool,
+    /// Whether the first few have one trial even when there is no time at all.
+    pub must: bool,
 }
 
 /// What came of it.
@@ -72,7 +77,7 @@ impl Comparison<'_> {
         canary: &mut Canary,
         on: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Outcome, BenchError> {
-        let Self { workload, cache, shape, arena, strategies, optional } = self;
+        let Self { workload, cache, shape, arena, strategies, optional, must } = self;
         let mut runner = Runner {
             workload,
             cache,
@@ -87,7 +92,7 @@ impl Comparison<'_> {
             request,
             canary,
         };
-        runner.rounds(deadline, optional, on)?;
+        runner.rounds(deadline, optional, must, on)?;
         Ok(runner.finish(on))
     }
 }
@@ -109,6 +114,7 @@ impl Runner<'_> {
         &mut self,
         deadline: Instant,
         optional: bool,
+        must: bool,
         on: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(), BenchError> {
         let mut random = Random::new(self.request.seed ^ self.workload as u64);
@@ -117,12 +123,15 @@ impl Runner<'_> {
         for round in 0..MOST {
             let mut order: Vec<usize> = (0..self.entries.len()).collect();
             random.shuffle(&mut order);
+            let mut over = false;
             for index in order {
                 if self.entries[index].out.is_some() {
                     continue;
                 }
-                if Instant::now() + self.entries[index].cost >= deadline {
-                    return Ok(());
+                let owed = must && round == 0 && index < KEEP;
+                if !owed && Instant::now() + self.entries[index].cost >= deadline {
+                    over = true;
+                    continue;
                 }
                 on(Progress::Trial {
                     workload: self.workload.name(),
@@ -146,11 +155,14 @@ impl Runner<'_> {
                     }
                 }
             }
-            if round == 0 && optional {
+            if round == 0 && optional && !over {
                 self.make_room(deadline.saturating_duration_since(Instant::now()));
             }
             let rows = self.rows();
             on(Progress::Standing(&rows));
+            if over {
+                return Ok(());
+            }
             if round + 1 >= ENOUGH && rows.iter().all(is_narrow) {
                 return Ok(());
             }
@@ -165,7 +177,6 @@ impl Runner<'_> {
     /// With too little time for enough rounds of all, the last strategies go,
     /// so that what stays can be decided.
     fn make_room(&mut self, left: Duration) {
-        const KEEP: usize = 4;
         loop {
             let running: Vec<usize> = (0..self.entries.len()).filter(|i| self.entries[*i].out.is_none()).collect();
             let round: Duration = running.iter().map(|i| self.entries[*i].cost).sum();
@@ -350,6 +361,7 @@ impl Runner<'_> {
             .map(|entry| Skipped {
                 workload: self.workload,
                 cache: self.cache,
+                shape: self.shape.clone(),
                 strategy: Some(entry.strategy.name.clone()),
                 why: entry.out.clone().unwrap_or_else(|| {
                     if self.interrupted {

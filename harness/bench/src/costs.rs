@@ -134,7 +134,7 @@ pub fn measure(workshop: &Workshop, interrupted: &AtomicBool) -> Result<Costs, B
     go_on()?;
     faults(&mut costs);
     go_on()?;
-    files(workshop, &mut costs)?;
+    files(workshop, &mut costs, &go_on)?;
     go_on()?;
     processes(&mut costs);
     Ok(costs)
@@ -260,7 +260,7 @@ fn unmap_touched() -> Option<Estimate> {
     })
 }
 
-fn files(workshop: &Workshop, costs: &mut Costs) -> Result<(), BenchError> {
+fn files(workshop: &Workshop, costs: &mut Costs, go_on: &dyn Fn() -> Result<(), BenchError>) -> Result<(), BenchError> {
     let scratch = |name: &str, piece: usize, size: usize| -> Result<(File, f64), BenchError> {
         let path = workshop.path(name);
         let failed = |e| BenchError::io("write", &path, e);
@@ -279,6 +279,7 @@ fn files(workshop: &Workshop, costs: &mut Costs) -> Result<(), BenchError> {
     let per_page = |piece: usize, size: usize| -> Result<Estimate, BenchError> {
         let mut samples = Vec::new();
         for _ in 0..BATCHES {
+            go_on()?;
             let (_, ns) = scratch("scratch", piece, size)?;
             samples.push(ns / (size / page_size()) as f64);
         }
@@ -306,6 +307,7 @@ fn files(workshop: &Workshop, costs: &mut Costs) -> Result<(), BenchError> {
         costs.fault_file_large_pages = Some(pages);
     }
     drop(large);
+    go_on()?;
     device(workshop, costs)
 }
 

@@ -145,6 +145,8 @@ pub struct Skipped {
     pub workload: WorkloadName,
     /// In which state.
     pub cache: CacheState,
+    /// The shape, where the workload varies it.
+    pub shape: Option<String>,
     /// Which strategy; all of them when `None`.
     pub strategy: Option<String>,
     /// The reason.
@@ -224,7 +226,12 @@ impl Group<'_> {
         self.workload == row.workload && self.cache == row.cache && self.shape == row.shape.as_deref()
     }
 
-    /// "scan, warm, 256 MiB".
+    /// Whether it is of this group that something is missing.
+    pub(crate) fn has(&self, skipped: &Skipped) -> bool {
+        self.workload == skipped.workload && self.cache == skipped.cache && self.shape == skipped.shape.as_deref()
+    }
+
+    /// "scan, warm page cache".
     pub fn title(&self) -> String {
         let mut title = self.workload.name().to_owned();
         match self.cache {

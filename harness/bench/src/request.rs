@@ -187,7 +187,8 @@ pub struct Request {
     pub cache: CacheChoice,
     /// Only these strategies (the baseline is always there); all when `None`.
     pub strategies: Option<Vec<String>>,
-    /// The wall time after which no new trial starts.
+    /// The wall time after which no new trial starts, once anything has been
+    /// measured.
     pub budget: Duration,
     /// The seed of the trials' order, the offsets and the bootstrap.
     pub seed: u64,

@@ -170,8 +170,15 @@ impl<'a> Run<'a> {
     ) -> Result<(), BenchError> {
         let Group { workload, cache, shape } = group;
         let probe = arena.subject().map(|subject| model::Probe::of(subject, cache));
-        let comparison =
-            Comparison { workload, cache, shape, arena, strategies, optional: self.request.strategies.is_none() };
+        let comparison = Comparison {
+            workload,
+            cache,
+            shape,
+            arena,
+            strategies,
+            optional: self.request.strategies.is_none(),
+            must: self.report.results.is_empty(),
+        };
         let mut outcome = comparison.run(self.request, deadline, &mut self.canary, on)?;
         for row in &mut outcome.rows {
             row.predicted_ns = model::predict(row, &self.report.costs, probe.as_ref());
@@ -213,7 +220,7 @@ impl<'a> Run<'a> {
         let mut refuse = |state: CacheState, why: String| {
             if states.contains(&state) {
                 states.retain(|s| *s != state);
-                let skipped = Skipped { workload, cache: state, strategy: None, why };
+                let skipped = Skipped { workload, cache: state, shape: None, strategy: None, why };
                 self.report.skipped.push(skipped);
             }
         };
@@ -301,7 +308,7 @@ impl<'a> Run<'a> {
             }
             let until =
                 Instant::now() + deadline.saturating_duration_since(Instant::now()) / (SIZES.len() - done) as u32;
-            let count = (SMALL_BYTES / size).clamp(8, 500) as usize;
+            let count = (SMALL_BYTES / size).clamp(2, 500) as usize;
             let shape = format!("{count} files of {}", bytes(size));
             on(Progress::Phase { what: &format!("write {shape}") });
             let interrupted = Arc::clone(&self.request.interrupted);

@@ -6,7 +6,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
 
 use crate::error::BenchError;
@@ -19,10 +21,20 @@ const SLACK: u64 = 32 << 20;
 /// The least bytes that make a trial measurable.
 pub const LEAST: u64 = 64 << 10;
 
+/// The beginning of the names of our directories.
+const PREFIX: &str = "syslings-bench-";
+
+/// A directory is younger than this when its maker may not have locked it yet.
+const YOUNG: Duration = Duration::from_secs(60);
+
 /// A directory of our own, removed with everything in it when it is dropped.
+///
+/// It is locked while it is in use, so that what a killed run had to leave is
+/// known as such and removed by the next.
 #[derive(Debug)]
 pub struct Workshop {
     dir: TempDir,
+    _lock: Option<Flock<File>>,
 }
 
 impl Workshop {
@@ -33,11 +45,18 @@ impl Workshop {
     /// When no directory can be made there.
     pub fn new(dir: Option<&Path>) -> Result<Self, BenchError> {
         let parent = dir.map_or_else(default_dir, Path::to_owned);
+        let metadata = std::fs::metadata(&parent).map_err(|e| BenchError::io("look at", &parent, e))?;
+        if !metadata.is_dir() {
+            let source = io::Error::from_raw_os_error(libc::ENOTDIR);
+            return Err(BenchError::io("write in", &parent, source));
+        }
+        sweep(&parent);
         let dir = tempfile::Builder::new()
-            .prefix("syslings-bench-")
+            .prefix(PREFIX)
             .tempdir_in(&parent)
             .map_err(|e| BenchError::io("make a directory in", &parent, e))?;
-        Ok(Self { dir })
+        let lock = lock(dir.path());
+        Ok(Self { dir, _lock: lock })
     }
 
     /// A path in it.
@@ -63,6 +82,29 @@ impl Workshop {
             return Err(BenchError::NoSpace { dir, need: need.saturating_add(SLACK), free, purpose });
         }
         Ok(())
+    }
+}
+
+/// Takes the lock of a directory that nobody else has.
+fn lock(dir: &Path) -> Option<Flock<File>> {
+    Flock::lock(File::open(dir).ok()?, FlockArg::LockExclusiveNonblock).ok()
+}
+
+/// Removes what runs of this user left in `parent` when they were killed. What
+/// cannot be removed is left: it is not this run's affair.
+fn sweep(parent: &Path) {
+    let Ok(entries) = std::fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
+            && entry.metadata().is_ok_and(|metadata| {
+                let age = metadata.modified().ok().and_then(|time| time.elapsed().ok());
+                metadata.is_dir()
+                    && metadata.uid() == nix::unistd::geteuid().as_raw()
+                    && age.is_some_and(|age| age > YOUNG)
+            });
+        if ours && lock(&entry.path()).is_some() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -372,6 +414,25 @@ mod tests {
         let workshop = Workshop::new(None).unwrap();
         let message = workshop.ensure_space(u64::MAX / 2, "a test").unwrap_err().to_string();
         assert!(message.contains("free, but"), "{message}");
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_removed_and_what_is_in_use_is_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let old = std::time::SystemTime::now() - 2 * YOUNG;
+        let make = |name: &str| {
+            let path = parent.path().join(format!("{PREFIX}{name}"));
+            std::fs::create_dir(&path).unwrap();
+            File::open(&path).unwrap().set_modified(old).unwrap();
+            path
+        };
+        let (left, used) = (make("left"), make("used"));
+        let held = lock(&used);
+        let young = parent.path().join(format!("{PREFIX}young"));
+        std::fs::create_dir(&young).unwrap();
+        let workshop = Workshop::new(Some(parent.path())).unwrap();
+        assert!(!left.exists() && used.exists() && young.exists());
+        drop((held, workshop));
     }
 
     #[test]

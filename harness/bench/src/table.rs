@@ -59,7 +59,7 @@ impl Report {
                 lines.push(TableRow { kind: LineKind::Blank, text: String::new() });
             }
             lines.extend(group_lines(&group, style));
-            let here = self.skipped.iter().filter(|s| s.workload == group.workload && s.cache == group.cache);
+            let here = self.skipped.iter().filter(|s| group.has(s));
             for text in skipped_lines(here) {
                 lines.push(TableRow { kind: LineKind::Skipped, text: cut(&text, style.columns()) });
             }

@@ -72,7 +72,7 @@ impl Report {
                 @if let Some(curve) = curve::by_block_size(group) { (curve) }
                 (details(group))
                 @for line in skipped_lines(self.skipped.iter().filter(|s| {
-                    s.workload == group.workload && s.cache == group.cache
+                    group.has(s)
                 })) {
                     p.soft { (line.trim()) }
                 }
