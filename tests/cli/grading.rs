@@ -88,6 +88,19 @@ fn a_class_is_graded_by_submitter_and_by_exercise() {
 }
 
 #[test]
+fn a_file_that_is_no_program_is_its_authors_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("ann")).unwrap();
+    fs::write(dir.path().join("ann/pipe_hello.rs"), "").unwrap();
+    fs::write(dir.path().join("ann/pipe_eof.rs"), b"fn main() {} // \xe9").unwrap();
+    let directory = dir.path().to_str().unwrap();
+    let report = json(&mut syslings(&["grade", "--submissions", directory, "--format", "json"]), 1);
+    for verdict in report["verdicts"].as_array().unwrap() {
+        assert_eq!(verdict["outcome"], "compile_error", "{verdict}");
+    }
+}
+
+#[test]
 fn shards_are_joined_to_the_whole() {
     let class = class();
     let dir = tempfile::tempdir().unwrap();

@@ -80,7 +80,7 @@ fn an_empty_and_an_unreadable_file_are_told_apart() {
     let (empty, locked) = (dir.path().join("empty.rs"), dir.path().join("locked.rs"));
     fs::write(&empty, "").unwrap();
     fs::write(&locked, "fn main() {}").unwrap();
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
     let about =
         |path: &std::path::Path| complains(&mut syslings(&["run", "pipe_hello", "--file", path.to_str().unwrap()]), 2);
     assert!(about(&empty).contains("empty"));

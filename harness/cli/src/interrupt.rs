@@ -1,6 +1,7 @@
 //! Ctrl-C, SIGTERM and SIGHUP: one flag, the launches under way given up, and an end within a second
 //! whatever a command is doing.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -15,6 +16,9 @@ use crate::keyboard;
 
 /// How long a command has to end by itself once it was interrupted.
 const GRACE: Duration = Duration::from_millis(900);
+
+/// How the names of such directories begin.
+const SCRATCH: &str = "syslings-bench-";
 
 /// Done at the first signal, from the thread that waits for signals.
 type Act = Box<dyn Fn() + Send>;
@@ -54,7 +58,25 @@ fn give_up() {
     // The command is stuck in something that heeds no flag: end without it, and leave nothing behind.
     keyboard::restore();
     kill_children();
+    remove_scratch();
     std::process::exit(i32::from(Exit::Interrupted.status()));
+}
+
+/// Removes the directories for temporary files in which this process still holds something open.
+fn remove_scratch() {
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
+    for path in open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok()) {
+        if let Some(directory) = path.ancestors().take(2).find(|path| is_scratch(path)) {
+            // There is nobody left to tell if it cannot be removed; the next comparison sweeps.
+            let _ = std::fs::remove_dir_all(directory);
+        }
+    }
+}
+
+/// Nothing but a directory that the comparer made: its name has this beginning and six characters of chance.
+fn is_scratch(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.is_dir() && name.strip_prefix(SCRATCH).is_some_and(|chance| chance.len() == 6 && !chance.contains('-'))
 }
 
 /// Ends compilers and other descendants that would outlive this process.

@@ -7,9 +7,9 @@ use anyhow::Result;
 use grade::{Exercise, Submission, Suite};
 use sha2::{Digest, Sha256};
 
-use crate::quantities::Shard;
 use crate::exit::Stop;
 use crate::files;
+use crate::quantities::Shard;
 
 /// One program of one person.
 #[derive(Debug)]

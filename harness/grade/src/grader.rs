@@ -1,6 +1,7 @@
 //! The road from a submission to its verdict.
 
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -69,17 +70,25 @@ impl Grader {
         self.grade_with(exercise, submission, self.options.workers)
     }
 
+    /// As [`Grader::grade`], with so many launches at a time.
     pub(crate) fn grade_with(&self, exercise: &Exercise, submission: &Submission, workers: usize) -> Verdict {
         let began = Instant::now();
-        let graded = match submission {
-            Submission::Tree(Tree::Exercises) if self.suite.state(exercise) == State::NotBegun => {
-                Ok(blank(exercise, submission, Outcome::NotBegun, None))
-            }
-            _ => self.seed().and_then(|seed| self.judge(exercise, submission, seed, None, workers)),
+        // A mistake of the harness on one submission must not take the others' verdicts with it.
+        let graded = catch_unwind(AssertUnwindSafe(|| self.try_grade(exercise, submission, workers)));
+        let stumbled = || Err(GradeError::Toolchain("the grader stumbled over what it saw; please report this".into()));
+        let mut verdict = match graded.unwrap_or_else(|_| stumbled()) {
+            Ok(verdict) => verdict,
+            Err(error) => without_runs(exercise, submission, &error),
         };
-        let mut verdict = graded.unwrap_or_else(|error| without_runs(exercise, submission, &error));
         verdict.wall_ms = began.elapsed().as_millis() as u64;
         verdict
+    }
+
+    fn try_grade(&self, exercise: &Exercise, submission: &Submission, workers: usize) -> Result<Verdict, GradeError> {
+        if *submission == Submission::Tree(Tree::Exercises) && self.suite.state(exercise) == State::NotBegun {
+            return Ok(blank(exercise, submission, Outcome::NotBegun, None));
+        }
+        self.judge(exercise, submission, self.seed()?, None, workers)
     }
 
     /// Makes only the plan that a verdict's replay id names, with the same inputs: `3-9f2c…`, or `3` for the third
@@ -198,7 +207,7 @@ fn blank(exercise: &Exercise, submission: &Submission, outcome: Outcome, message
 }
 
 /// The verdict on a submission that was never run.
-pub(crate) fn without_runs(exercise: &Exercise, submission: &Submission, error: &GradeError) -> Verdict {
+fn without_runs(exercise: &Exercise, submission: &Submission, error: &GradeError) -> Verdict {
     let outcome = match error {
         GradeError::Compile(_) => Outcome::CompileError,
         GradeError::NoCompiler(_) => Outcome::Skipped,

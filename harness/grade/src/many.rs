@@ -1,11 +1,9 @@
 //! Many submissions at once.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::grader::without_runs;
-use crate::{Exercise, GradeError, Grader, Submission, Verdict};
+use crate::{Exercise, Grader, Submission, Verdict};
 
 /// One submission for one exercise.
 #[derive(Clone, Debug)]
@@ -30,7 +28,7 @@ impl Grader {
                     loop {
                         let index = next.fetch_add(1, Ordering::SeqCst);
                         let Some(item) = items.get(index) else { break };
-                        let verdict = self.grade_safely(item, workers);
+                        let verdict = self.grade_with(&item.exercise, &item.submission, workers);
                         on_done(index, &verdict);
                         done.lock().unwrap_or_else(|p| p.into_inner()).push((index, verdict));
                     }
@@ -40,15 +38,5 @@ impl Grader {
         let mut done = done.into_inner().unwrap_or_else(|p| p.into_inner());
         done.sort_by_key(|(index, _)| *index);
         done.into_iter().map(|(_, verdict)| verdict).collect()
-    }
-
-    /// A mistake of the harness on one submission must not take the others' verdicts with it.
-    fn grade_safely(&self, item: &Item, workers: usize) -> Verdict {
-        catch_unwind(AssertUnwindSafe(|| self.grade_with(&item.exercise, &item.submission, workers))).unwrap_or_else(
-            |_| {
-                let error = GradeError::Toolchain("the grader stumbled over what it saw; please report this".into());
-                without_runs(&item.exercise, &item.submission, &error)
-            },
-        )
     }
 }

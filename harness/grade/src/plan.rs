@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use observe::{Action, Fault, InputFile, Launch, Schedule, Stdout};
+use observe::{Action, Fault, InputFile, Launch, Schedule, Stdout, Trigger};
 
 /// One launch of an exercise's specification.
 #[derive(Clone, Debug)]
@@ -167,6 +167,16 @@ impl Plan {
         let mut plan = self.clone();
         plan.name = name.into();
         plan.judged_by(checks)
+    }
+
+    /// Whether it holds, fails or elides calls, which only a traced program can be made to feel.
+    pub fn needs_tracing(&self) -> bool {
+        let launch = &self.launch;
+        let before_call = |action: &Action| matches!(action.when, Trigger::Before { .. });
+        launch.schedule != Schedule::Free
+            || launch.elide_sleeps
+            || !launch.faults.is_empty()
+            || launch.actions.iter().any(before_call)
     }
 
     /// The n-th argument as text, or empty.

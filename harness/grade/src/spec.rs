@@ -10,6 +10,8 @@ pub(crate) mod mmap;
 pub(crate) mod pipes;
 pub(crate) mod signals;
 pub(crate) mod stdio;
+#[cfg(test)]
+mod tests;
 
 use crate::{Check, Nonce, Plan};
 

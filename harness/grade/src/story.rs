@@ -11,8 +11,11 @@ const QUOTED: usize = 40;
 
 /// What happened, a sentence each, in order.
 pub(crate) fn tell(seen: &Observation) -> Vec<String> {
+    let mut events: Vec<(usize, &Event)> = seen.events.iter().enumerate().filter(|(_, e)| !e.startup).collect();
+    // In the order in which calls were done: a read that waited comes after the write that it waited for.
+    events.sort_by_key(|(_, e)| e.until);
     let mut story: Vec<Told> = Vec::new();
-    for (index, event) in seen.events.iter().enumerate().filter(|(_, e)| !e.startup) {
+    for (index, event) in events {
         let Some(told) = told(seen, index, event) else { continue };
         match story.last_mut() {
             Some(last) if last.head == told.head && last.transfer.is_some() && told.transfer.is_some() => {
@@ -88,7 +91,26 @@ fn told(seen: &Observation, index: usize, event: &Event) -> Option<Told> {
 
 fn waited(event: &Event) -> String {
     let time = event.until.saturating_sub(event.at);
-    if time < WAITED { String::new() } else { format!(" after {:.1} ms of waiting", time.as_secs_f64() * 1e3) }
+    if time < WAITED || !may_wait(event) {
+        String::new()
+    } else {
+        format!(" after {:.1} ms of waiting", time.as_secs_f64() * 1e3)
+    }
+}
+
+/// Whether it is a call that waits for somebody; what else takes time is the looking itself.
+fn may_wait(event: &Event) -> bool {
+    let What::Called { call, .. } = &event.what else { return false };
+    matches!(
+        call,
+        Call::Read { .. }
+            | Call::Write { .. }
+            | Call::Move { .. }
+            | Call::Wait { .. }
+            | Call::Futex { .. }
+            | Call::Poll { .. }
+            | Call::SignalWait { .. }
+    )
 }
 
 /// Bytes that go from or to somewhere worth telling.

@@ -18,6 +18,7 @@ mod objects;
 pub mod observation;
 mod observer;
 pub mod plan;
+mod probe;
 mod process_files;
 mod supervisor;
 mod symbols;
@@ -34,6 +35,7 @@ pub use plan::{
     Action, Content, Deed, Effect, Fault, Hold, InputFile, Launch, Limits, Nth, On, Rung, Schedule, Side, Stdin,
     Stdout, Trigger, Watch, Who,
 };
+pub use probe::{RungReport, probe};
 
 /// What can go wrong in the harness itself; never a property of the program observed.
 #[derive(Debug, thiserror::Error)]

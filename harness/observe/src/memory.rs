@@ -1,7 +1,6 @@
 //! Reading another process's memory.
 
 use std::io::IoSliceMut;
-use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
@@ -60,7 +59,8 @@ pub(crate) fn path(tid: i32, address: u64) -> PathBuf {
     if let Some(end) = bytes.iter().position(|b| *b == 0) {
         bytes.truncate(end);
     }
-    PathBuf::from(std::ffi::OsString::from_vec(bytes))
+    // What is no text comes with replacement characters, as everything that is shown or sent on does.
+    PathBuf::from(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Reads the bytes that an array of `iovec` points at, up to `limit`, and says how many there are in all.

@@ -32,10 +32,6 @@ impl Registry {
         &self.objects[id.0 as usize]
     }
 
-    pub(crate) fn known(&self, identity: (u64, u64)) -> Option<ObjectId> {
-        self.known.get(&identity).copied()
-    }
-
     /// Adds an object, or finds it by its identity.
     pub(crate) fn add(&mut self, identity: (u64, u64), kind: ObjectKind) -> ObjectId {
         if let Some(id) = self.known.get(&identity) {
@@ -127,7 +123,7 @@ impl Registry {
 
     /// A path as the program would write it: relative to the working directory if it lies there.
     pub(crate) fn shown(&self, path: &Path) -> PathBuf {
-        path.strip_prefix(&self.work).map_or_else(|_| path.to_owned(), Path::to_owned)
+        process_files::readable(path.strip_prefix(&self.work).unwrap_or(path))
     }
 }
 

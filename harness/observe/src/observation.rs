@@ -45,6 +45,8 @@ pub struct Observation {
     pub tracing: Tracing,
     /// The box it ran in.
     pub rung: Rung,
+    /// Why it was no better one, if the best one was asked for and could not be had.
+    pub rung_reason: Option<String>,
     /// The limit that the launch ran into, if one is known.
     pub over_limit: Option<String>,
     /// The trace stopped being complete after this many events.

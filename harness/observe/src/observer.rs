@@ -12,7 +12,7 @@ use crate::ObserveError;
 use crate::observation::Observation;
 use crate::plan::Launch;
 use crate::supervisor::protocol::{Channel, Reply};
-use crate::supervisor::{ARGUMENT, KEEP_RIGHTS};
+pub(crate) use crate::supervisor::{ARGUMENT, KEEP_RIGHTS, ONLY_TRY};
 
 /// Where launches are run: a pool of supervisors, kept between launches. Cheap to clone and usable from many threads.
 #[derive(Clone, Debug, Default)]
@@ -145,7 +145,11 @@ impl Observer {
 pub fn supervise_if_asked() {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|a| a == ARGUMENT) {
-        crate::supervisor::serve(arguments.next().is_some_and(|a| a == KEEP_RIGHTS));
+        let second = arguments.next();
+        if second.as_ref().is_some_and(|a| a == ONLY_TRY) {
+            std::process::exit(0);
+        }
+        crate::supervisor::serve(second.is_some_and(|a| a == KEEP_RIGHTS));
     }
 }
 

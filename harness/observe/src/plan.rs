@@ -160,15 +160,19 @@ pub struct Limits {
     pub processes: u64,
     /// Bytes of address space of one process.
     pub address_space: u64,
-    /// Bytes of the working directory's file system (rung F), and of one file (`RLIMIT_FSIZE`).
+    /// Bytes in the working directory: the size of its file system on rung F, and looked after from outside on the
+    /// others, where it is also the greatest length of one file (`RLIMIT_FSIZE`; twice as much on rung F).
     pub disk: u64,
     /// Open descriptors of one process.
     pub descriptors: u64,
+    /// Bytes of memory touched by all processes together, shared memory and memory files included: not a limit of the
+    /// kernel's, but looked after many times a second. Who passes it is killed.
+    pub memory: u64,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { processes: 128, address_space: 16 << 30, disk: 1 << 30, descriptors: 256 }
+        Limits { processes: 128, address_space: 16 << 30, disk: 1 << 30, descriptors: 256, memory: 2 << 30 }
     }
 }
 
@@ -372,9 +376,12 @@ pub enum Deed {
 /// A rung of the containment ladder, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Rung {
-    /// Own user, PID, mount, IPC and network namespaces; everything in them dies with their first process.
+    /// Own user, PID, mount, IPC and network namespaces, with a root that holds the system's files and nothing else of
+    /// the machine; everything in them dies with their first process.
     F,
-    /// No namespaces: subreaper, `PTRACE_O_EXITKILL` and a sweep of descendants; Landlock where the kernel has it.
+    /// No namespaces: subreaper, `PTRACE_O_EXITKILL` and a sweep of descendants. Landlock keeps files, signals and TCP
+    /// from the program, a filter what would stay behind or lead out: there are no sockets (but `socketpair`), no names
+    /// in `/dev/shm`, no System V objects, no message queues and no io_uring. Other processes can be seen in `/proc`.
     K,
     /// As K without ptrace.
     L,

@@ -1,7 +1,7 @@
 //! What /proc says of a process, read from outside the box.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// State of one thread at one moment.
@@ -159,6 +159,11 @@ pub(crate) fn descriptor_flags(pid: i32, fd: i32) -> i32 {
             i32::from_str_radix(&flags, 8).ok()
         })
         .unwrap_or(0)
+}
+
+/// A path as text, with replacement characters for what is none: only such can be sent on.
+pub(crate) fn readable(path: &Path) -> PathBuf {
+    PathBuf::from(path.to_string_lossy().into_owned())
 }
 
 /// What a descriptor's link says.

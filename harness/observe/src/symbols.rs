@@ -270,6 +270,11 @@ impl AddressSpace {
         self.modules.iter().find(|(range, ..)| range.contains(&address))
     }
 
+    /// Whether an address lies in code that is mapped from a file.
+    pub(crate) fn is_code(&self, address: u64) -> bool {
+        self.module(address).is_some()
+    }
+
     /// The innermost line of the program's own source, and the function names outwards to `main`.
     pub(crate) fn trace(
         &mut self,

@@ -102,14 +102,25 @@ fn grade_all(suite: &Suite, args: &GradeArgs, items: &[Item]) -> Result<Vec<Verd
     let jobs = args.jobs.map_or_else(machine::cores, usize::from);
     let meter = Mutex::new(Meter::begin("grading", items.len() as u64));
     let progress = Mutex::new(Progress::load(suite.root()));
-    let verdicts = grader.grade_many(jobs, items, &|index, verdict| {
+    let mut verdicts = grader.grade_many(jobs, items, &|index, verdict| {
         if let Some(item) = items.get(index) {
             record(&progress, item, verdict);
         }
         let words = format!("{} {}", verdict.exercise, summary::outcome_words(verdict.outcome));
         meter.lock().unwrap_or_else(PoisonError::into_inner).step(&words);
     });
+    for (item, verdict) in items.iter().zip(&mut verdicts) {
+        own_up(item, verdict);
+    }
     Ok(verdicts)
+}
+
+/// A file that was handed in and is no program (empty, not text) is its author's fault, not the harness's.
+fn own_up(item: &Item, verdict: &mut Verdict) {
+    let handed_in = matches!(item.submission, Submission::File { .. });
+    if verdict.outcome == Outcome::HarnessFault && handed_in && item.submission.source(&item.exercise).is_err() {
+        verdict.outcome = Outcome::CompileError;
+    }
 }
 
 /// What the learner's own tree achieved is kept at once: a run that is broken off loses nothing.

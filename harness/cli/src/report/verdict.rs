@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use grade::{CheckOutcome, CheckResult, Outcome, Source, Verdict};
 
+use crate::files;
 use crate::report::summary;
 use crate::terminal::{self, BAD, CARE, DIM, GOOD, HEAD, Styled};
 
@@ -101,7 +102,7 @@ impl View<'_> {
 
     /// The line of source with a mark under it.
     fn excerpt(&self, source: &Source) -> Vec<String> {
-        let place = format!("{}:{}", source.file.display(), source.line);
+        let place = format!("{}:{}", files::relative(&source.file).display(), source.line);
         let gutter = source.line.to_string().len();
         let mut lines = vec![format!("{:gutter$}{} {place}", "", Styled(DIM, "-->"))];
         let path: PathBuf = self.base.join(&source.file);

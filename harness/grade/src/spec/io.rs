@@ -4,6 +4,7 @@ use observe::{Action, Content, Deed, Effect, InputFile, Nth, On, Trigger};
 
 use super::Spec;
 use super::common::calls::{MOVES, READS, WRITES};
+use super::common::endings::blame_fault;
 use super::common::plans::{bad_usage, cut, cuts, failing, fault, interrupted};
 use super::common::{MAPS, OPENS, reports, under_faults, usage};
 use super::copying::{by_read_write, copied, growing, mapped, mode_kept, same_file, whole_or_nothing};
@@ -64,7 +65,7 @@ fn checks(usage_title: &'static str, way: Check) -> Vec<Check> {
 
 fn under_faults_of_copy(run: &crate::Run) -> crate::Finding {
     under_faults(run)?;
-    copied(run).map_err(|objection| objection.amended(|f| f.reason = crate::Reason::FaultNotHandled))
+    copied(run).map_err(|objection| objection.amended(|failure| blame_fault(run, failure)))
 }
 
 /// A copy of `len` bytes to a new name.

@@ -64,7 +64,7 @@ const CHILD_PRINTS: Check = Check::seen("child-prints", "the child prints", chil
 const ENDS_CLOSED: Check =
     Check::seen("ends-closed", "nobody waits for an end of file that an end left open keeps away", ends_closed);
 const LARGE_MESSAGE: Check =
-    Check::outside("large-message", "a message longer than the pipe holds arrives whole", output);
+    Check::outside("large-message", "a message longer than the pipe holds arrives whole", large_message);
 const SHORT_IO: Check = Check::seen("short-io", "it is right when reads and writes are cut short", under_faults);
 const EINTR: Check = Check::seen("eintr", "it is right when calls are interrupted", under_faults);
 const REAPED: Check = Check::seen("reaped", "the child is waited for", reaped);
@@ -125,6 +125,19 @@ fn common_plans(nonce: &mut Nonce) -> Vec<Plan> {
 fn through_pipe(run: &Run) -> Finding {
     let message = std::os::unix::ffi::OsStrExt::as_bytes(run.plan.launch.args[0].as_os_str());
     parent_to_child(run, message)
+}
+
+/// `large-message`: the result is right, where a pipe cannot hold it all.
+fn large_message(run: &Run) -> Finding {
+    output(run).map_err(|objection| {
+        objection.amended(|failure| {
+            if failure.reason == Reason::Hung {
+                failure.message.push_str(
+                    " The message is longer than a pipe holds (65536 bytes): a write waits there until somebody reads, so the child must read while the parent writes.",
+                );
+            }
+        })
+    })
 }
 
 /// `end-of-file`: the child's last read of the pipe returned 0.

@@ -35,11 +35,6 @@ impl Actions {
         self.next
     }
 
-    /// Actions still to come, and FIFOs still open on the harness's side.
-    pub(super) fn left(&self) -> usize {
-        self.actions.len() - self.next + self.reading.iter().filter(|(f, _)| f.is_some()).count() + self.writing.len()
-    }
-
     pub(super) fn fifo_bytes(&self) -> Vec<Vec<u8>> {
         self.reading.iter().map(|(_, bytes)| bytes.clone()).collect()
     }

@@ -1,165 +1,113 @@
-//! What a program in the box may reach: files by Landlock, calls by seccomp. Both are set by the program's side
-//! itself just before its exec, and last.
+//! Which files a program in the box may reach, by Landlock. Set by the program's side itself just before its exec.
 
-use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    Scope,
-};
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
 };
 
-use crate::arch;
+use super::filters;
+use super::root::{DEVICES, SYSTEM};
+use crate::plan::Rung;
 
-/// Read and run, never write.
-const SYSTEM: &[&str] = &[
-    "/usr",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib64",
-    "/lib32",
-    "/etc",
-    "/opt",
-    "/nix",
-    "/proc",
-    "/sys/devices/system",
-    "/sys/kernel/mm",
-];
+/// The newest rights that this crate asks for; an older kernel enforces those that it knows.
+const RIGHTS: ABI = ABI::V6;
 
-/// Read and write.
-const OPEN: &[&str] =
-    &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/shm", "/dev/pts"];
+/// What the kernel's Landlock can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Landlock(i64);
 
-/// Lets the program reach the system's own files, its executable and its working directory, and nothing else; and
-/// signal nobody outside the box. Does as much of that as the kernel knows how to.
-pub(super) fn files(program: &File, work: &Path) -> Result<(), String> {
-    restrict(program, work).map_err(|e| format!("Landlock: {e}"))
+impl Landlock {
+    /// Asks the kernel. `SYSLINGS_LANDLOCK_ABI` makes it seem older than it is.
+    pub(crate) fn of_this_kernel() -> Landlock {
+        const VERSION: libc::c_ulong = 1;
+        // SAFETY: with this flag and no attributes the call only answers with a number.
+        let known = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, VERSION) };
+        let wanted = std::env::var("SYSLINGS_LANDLOCK_ABI").ok().and_then(|v| v.parse().ok()).unwrap_or(i64::MAX);
+        Landlock(known.clamp(0, wanted))
+    }
+
+    /// Version of the interface; 0 where there is none.
+    pub(crate) fn version(self) -> i64 {
+        self.0
+    }
+
+    /// It can keep files from a program.
+    pub(crate) fn files(self) -> bool {
+        self.0 >= 1
+    }
+
+    /// It can keep TCP from a program.
+    pub(crate) fn tcp(self) -> bool {
+        self.0 >= 4
+    }
+
+    /// It can keep signals and abstract sockets within the box.
+    pub(crate) fn scope(self) -> bool {
+        self.0 >= 6
+    }
 }
 
-fn restrict(program: &File, work: &Path) -> Result<(), landlock::RulesetError> {
-    let abi = ABI::V6;
-    let all = AccessFs::from_all(abi);
-    let mut rules = Ruleset::default()
+/// Lets the program reach the system's own files, its executable, its terminal and its working directory, and nothing
+/// else; and signal nobody outside the box. Does as much of that as the kernel knows how to.
+pub(super) fn files(program: &File, work: &Path, rung: Rung, terminal: Option<&OwnedFd>) -> Result<(), String> {
+    if !Landlock::of_this_kernel().files() {
+        return Ok(());
+    }
+    restrict(program, work, rung, terminal).map_err(|e| format!("Landlock: {e}"))
+}
+
+fn restrict(program: &File, work: &Path, rung: Rung, terminal: Option<&OwnedFd>) -> Result<(), RulesetError> {
+    let all = AccessFs::from_all(RIGHTS);
+    let read = AccessFs::from_read(RIGHTS);
+    let mut asked = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(all)?
-        .scope(Scope::AbstractUnixSocket | Scope::Signal)?
-        .create()?;
-    for (places, access) in [(SYSTEM, AccessFs::from_read(abi)), (OPEN, all)] {
-        for place in places {
-            // What a machine lacks needs no rule.
-            if let Ok(fd) = PathFd::new(place) {
-                rules = rules.add_rule(PathBeneath::new(fd, access).set_compatibility(CompatLevel::BestEffort))?;
-            }
-        }
+        .handle_access(AccessNet::from_all(RIGHTS))?;
+    if Landlock::of_this_kernel().scope() {
+        asked = asked.scope(Scope::AbstractUnixSocket | Scope::Signal)?;
     }
-    if let Ok(fd) = PathFd::new(work) {
-        rules = rules.add_rule(PathBeneath::new(fd, all))?;
+    let mut rules = asked.create()?;
+    for place in SYSTEM.iter().chain(&["/proc"]) {
+        rules = allow(rules, place, read)?;
+    }
+    for device in DEVICES {
+        rules = allow(rules, device, all)?;
+    }
+    if rung == Rung::F {
+        // The box's own. On the other rungs it is the machine's, where names would be seen by others and stay.
+        rules = allow(rules, "/dev/shm", all)?;
+    }
+    rules = allow(rules, work, all)?;
+    if let Some(terminal) = terminal {
+        rules = rules.add_rule(PathBeneath::new(terminal, all).set_compatibility(CompatLevel::BestEffort))?;
     }
     rules.add_rule(PathBeneath::new(program, AccessFs::ReadFile | AccessFs::Execute))?.restrict_self()?;
     Ok(())
 }
 
-/// Calls that no exercise needs and that could reach beyond the box; they fail with EPERM.
-const FORBIDDEN: &[libc::c_long] = &[
-    libc::SYS_mount,
-    libc::SYS_umount2,
-    libc::SYS_pivot_root,
-    libc::SYS_chroot,
-    libc::SYS_move_mount,
-    libc::SYS_open_tree,
-    libc::SYS_fsopen,
-    libc::SYS_fsconfig,
-    libc::SYS_fsmount,
-    libc::SYS_fspick,
-    libc::SYS_mount_setattr,
-    libc::SYS_unshare,
-    libc::SYS_setns,
-    libc::SYS_swapon,
-    libc::SYS_swapoff,
-    libc::SYS_reboot,
-    libc::SYS_kexec_load,
-    libc::SYS_kexec_file_load,
-    libc::SYS_init_module,
-    libc::SYS_finit_module,
-    libc::SYS_delete_module,
-    libc::SYS_bpf,
-    libc::SYS_add_key,
-    libc::SYS_request_key,
-    libc::SYS_keyctl,
-    libc::SYS_ptrace,
-    libc::SYS_process_vm_writev,
-    libc::SYS_open_by_handle_at,
-    libc::SYS_name_to_handle_at,
-    libc::SYS_quotactl,
-    libc::SYS_acct,
-    libc::SYS_settimeofday,
-    libc::SYS_clock_settime,
-    libc::SYS_clock_adjtime,
-    libc::SYS_adjtimex,
-    libc::SYS_sethostname,
-    libc::SYS_setdomainname,
-    libc::SYS_iopl,
-    libc::SYS_ioperm,
-    libc::SYS_vhangup,
-    libc::SYS_syslog,
-];
-
-/// Flags of `clone` that make namespaces, or a child that the tracer does not see.
-const FORBIDDEN_CLONES: u64 = (libc::CLONE_NEWUSER
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNS
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWNET
-    | libc::CLONE_NEWUTS
-    | libc::CLONE_NEWCGROUP
-    | libc::CLONE_UNTRACED) as u32 as u64;
+fn allow(
+    rules: RulesetCreated,
+    place: impl AsRef<Path>,
+    access: BitFlags<AccessFs>,
+) -> Result<RulesetCreated, RulesetError> {
+    match PathFd::new(place) {
+        Ok(fd) => rules.add_rule(PathBeneath::new(fd, access).set_compatibility(CompatLevel::BestEffort)),
+        // What a machine lacks needs no rule.
+        Err(_) => Ok(rules),
+    }
+}
 
 /// Installs the filters: what is forbidden, then what stops for the tracer.
-pub(super) fn calls(trace: bool, transfers: bool, here: bool) -> Result<(), String> {
-    let failed = |e: seccompiler::Error| format!("seccomp: {e}");
+pub(super) fn calls(trace: bool, transfers: bool, here: bool, rung: Rung) -> Result<(), String> {
     if !here {
-        seccompiler::apply_filter(&forbidding().map_err(|e| format!("seccomp: {e}"))?).map_err(failed)?;
-        if !trace {
-            seccompiler::apply_filter(&hiding_clone3().map_err(|e| format!("seccomp: {e}"))?).map_err(failed)?;
-        }
+        filters::forbid(rung)?;
     }
     if trace {
-        let rules = arch::watched(transfers).map(|n| (n, Vec::new())).collect();
-        let filter = program(rules, SeccompAction::Trace(0)).map_err(|e| format!("seccomp: {e}"))?;
-        seccompiler::apply_filter(&filter).map_err(failed)?;
+        filters::watch(transfers)?;
     }
     Ok(())
-}
-
-fn forbidding() -> Result<BpfProgram, seccompiler::BackendError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = FORBIDDEN.iter().map(|n| (*n, Vec::new())).collect();
-    let clones = (0..64)
-        .map(|bit| 1 << bit)
-        .filter(|flag| FORBIDDEN_CLONES & flag != 0)
-        .map(|flag| {
-            let has = SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(flag), flag)?;
-            SeccompRule::new(vec![has])
-        })
-        .collect::<Result<_, _>>()?;
-    rules.insert(libc::SYS_clone, clones);
-    let faked_input = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::TIOCSTI)?;
-    rules.insert(libc::SYS_ioctl, vec![SeccompRule::new(vec![faked_input])?]);
-    program(rules, SeccompAction::Errno(libc::EPERM as u32))
-}
-
-/// The flags of `clone3` lie in memory, where a filter cannot look: without a tracer it does not exist.
-fn hiding_clone3() -> Result<BpfProgram, seccompiler::BackendError> {
-    program(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), SeccompAction::Errno(libc::ENOSYS as u32))
-}
-
-fn program(
-    rules: BTreeMap<i64, Vec<SeccompRule>>,
-    action: SeccompAction,
-) -> Result<BpfProgram, seccompiler::BackendError> {
-    SeccompFilter::new(rules, SeccompAction::Allow, action, TargetArch::x86_64)?.try_into()
 }

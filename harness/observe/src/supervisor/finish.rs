@@ -8,6 +8,8 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 
+use super::guardian::put_down;
+use super::limits;
 use super::run::Run;
 use crate::observation::{Ending, Observation, Process, ProcessId};
 use crate::plan::Rung;
@@ -18,16 +20,9 @@ impl Run<'_> {
     pub(super) fn finish(mut self, alive: bool) -> Result<Option<Observation>, String> {
         let wall =
             self.root_exit.map_or_else(|| self.begin.elapsed(), |(_, at)| at.saturating_duration_since(self.begin));
-        let survivors: Vec<ProcessId> = if self.root_exit.is_some() && self.traced() {
-            (1..self.members.len())
-                .filter(|n| self.members[*n].seen.ended.is_none())
-                .map(|n| ProcessId(n as u32))
-                .collect()
-        } else {
-            Vec::new()
-        };
-        let left = super::workdir_unless_here(self.launch, &self.started.work);
+        let survivors = if self.root_exit.is_some() { self.survivors() } else { Vec::new() };
         self.kill_all();
+        let left = super::workdir_unless_here(self.launch, &self.started.work);
         self.streams.stdout.take(self.begin);
         self.streams.stderr.take(self.begin);
         if let Some(text) = self.started.trouble() {
@@ -43,6 +38,7 @@ impl Run<'_> {
                 member.seen.ended = Some(now);
             }
         }
+        let over_limit = self.usage.over().or_else(|| limits::met(&self.launch.limits, &self.events, self.root_exit));
         let cpu = self.members.iter().map(|m| m.seen.cpu).sum();
         let processes: Vec<Process> = self.members.into_iter().map(|m| m.seen).collect();
         Ok(Some(Observation {
@@ -62,9 +58,20 @@ impl Run<'_> {
             cpu,
             tracing: self.tracing,
             rung: self.rung,
-            over_limit: None,
+            rung_reason: None,
+            over_limit,
             truncated: self.truncated,
         }))
+    }
+
+    /// Those that have outlived the program itself.
+    fn survivors(&mut self) -> Vec<ProcessId> {
+        let living = self.living();
+        if !self.traced() {
+            self.meet(&living);
+        }
+        let alive = |n: &usize| self.members[*n].seen.ended.is_none() && living.contains(&self.members[*n].pid);
+        (1..self.members.len()).filter(alive).map(|n| ProcessId(n as u32)).collect()
     }
 
     fn kill_all(&mut self) {
@@ -74,34 +81,43 @@ impl Run<'_> {
         };
         let namespaced = self.rung == Rung::F && !self.launch.here;
         loop {
-            if !namespaced {
-                for tid in self.threads.keys().chain(self.early.keys()) {
+            for tid in self.threads.keys().chain(self.early.keys()) {
+                if !namespaced {
                     kill(*tid);
                 }
-                for pid in process_files::descendants(guardian.as_raw()) {
-                    kill(pid);
-                }
+                // A stop on the way out does not end with SIGKILL, and one taken before its birth was announced has
+                // nobody else to go on from it.
+                let _ = super::ptrace::go_on(*tid, 0);
+            }
+            if !namespaced {
+                put_down(guardian.as_raw());
             }
             if namespaced || process_files::children(guardian.as_raw()).is_empty() {
                 kill(guardian.as_raw());
             }
+            if self.reap_the_dying() {
+                break;
+            }
+            let _ = ppoll(&mut [], Some(TimeSpec::from(Duration::from_millis(5))), Some(SigSet::empty()));
+        }
+    }
+
+    /// Takes every stop and end that is waiting; true once nobody is left.
+    fn reap_the_dying(&mut self) -> bool {
+        loop {
             let mut status = 0;
             // SAFETY: waitpid writes the status it is given room for.
             let pid = unsafe { libc::waitpid(-1, &mut status, libc::__WALL | libc::WNOHANG) };
-            if pid < 0 && Errno::last() == Errno::ECHILD {
-                break;
+            if pid <= 0 {
+                return pid < 0 && Errno::last() == Errno::ECHILD;
             }
-            if pid > 0 {
-                if libc::WIFSTOPPED(status) {
-                    // The last stop of a dying thread.
-                    let _ = super::ptrace::go_on(pid, 0);
-                } else {
-                    self.threads.remove(&pid);
-                    self.early.remove(&pid);
-                }
-                continue;
+            if libc::WIFSTOPPED(status) {
+                // The last stop of a dying thread.
+                let _ = super::ptrace::go_on(pid, 0);
+            } else {
+                self.threads.remove(&pid);
+                self.early.remove(&pid);
             }
-            let _ = ppoll(&mut [], Some(TimeSpec::from(Duration::from_millis(5))), Some(SigSet::empty()));
         }
     }
 }

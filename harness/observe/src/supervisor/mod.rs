@@ -2,19 +2,27 @@
 
 pub(crate) mod actions;
 pub(crate) mod boxes;
-mod confine;
+pub(crate) mod confine;
 mod crossings;
 mod effects;
+mod filters;
 mod finish;
+mod guardian;
 pub(crate) mod holds;
+mod inside;
 mod interfere;
+mod ladder;
+mod limits;
 pub(crate) mod protocol;
 mod ptrace;
 mod quiet;
+mod root;
 mod run;
+mod scratch;
 mod stops;
 mod streams;
 mod tracee;
+mod usage;
 mod workdir;
 
 use std::fs::File;
@@ -27,12 +35,15 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signa
 use crate::observation::{FileLeft, Observation, Tracing};
 use crate::plan::{Launch, Rung};
 use crate::symbols::Images;
+use boxes::Trouble;
 use protocol::{Channel, Reply};
 
 /// First argument of an executable that is to be a supervisor.
 pub(crate) const ARGUMENT: &str = "--become-supervisor";
 /// Second argument: rights are kept, because commands are the user's own.
 pub(crate) const KEEP_RIGHTS: &str = "--keep-rights";
+/// Second argument: nothing is to be done. A box is tried with it.
+pub(crate) const ONLY_TRY: &str = "--only-try";
 
 /// User and group of the supervisor, as they are outside any user namespace.
 static OUTER_IDS: OnceLock<(u32, u32)> = OnceLock::new();
@@ -76,6 +87,7 @@ fn prepare(keep_rights: bool) -> Result<(), String> {
     let action = SigAction::new(SigHandler::Handler(note_child), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler does nothing; it exists so that SIGCHLD interrupts the wait in the event loop.
     unsafe { sigaction(Signal::SIGCHLD, &action) }.map_err(text("sigaction"))?;
+    scratch::sweep();
     Ok(())
 }
 
@@ -92,18 +104,18 @@ fn become_ordinary() -> nix::Result<()> {
 
 /// One launch; `None` if the harness went away meanwhile.
 fn one(launch: &Launch, program: &File, images: &mut Images, channel: &Channel) -> Result<Option<Observation>, String> {
-    let rungs = match launch.rung {
-        Some(rung) => vec![rung],
-        None => vec![Rung::F, Rung::K],
-    };
-    let mut trouble = String::new();
-    for rung in rungs {
+    let (mut rung, mut reason) = ladder::first(launch)?;
+    loop {
         match attempt(launch, program, images, channel, rung) {
-            Err(text) if launch.rung.is_none() && rung == Rung::F && text.contains("namespace") => trouble = text,
-            outcome => return outcome,
+            Ok(seen) => {
+                return Ok(seen.map(|mut seen| {
+                    seen.rung_reason = reason;
+                    seen
+                }));
+            }
+            Err(trouble) => (rung, reason) = ladder::after(trouble, launch, rung)?,
         }
     }
-    Err(trouble)
 }
 
 fn attempt(
@@ -112,7 +124,7 @@ fn attempt(
     images: &mut Images,
     channel: &Channel,
     rung: Rung,
-) -> Result<Option<Observation>, String> {
+) -> Result<Option<Observation>, Trouble> {
     let wanted = launch.watch.trace && rung != Rung::L;
     let mut tracing = match (launch.watch.trace, rung) {
         (false, _) => Tracing::NotAsked,
@@ -128,9 +140,9 @@ fn attempt(
     if trace && let Err(errno) = ptrace::seize(started.program.as_raw()) {
         // Without its tracer every watched call would fail: this launch cannot go on.
         put_to_rest(started.guardian);
-        return Err(format!("ptrace: {}", errno.desc()));
+        return Err(Trouble::Launch(format!("ptrace: {}", errno.desc())));
     }
-    run::Run::new(launch, program, images, started, streams, tracing, rung).complete(channel.as_fd())
+    Ok(run::Run::new(launch, program, images, started, streams, tracing, rung).complete(channel.as_fd())?)
 }
 
 /// Tries to trace a child, once per supervisor.

@@ -99,7 +99,10 @@ impl Channel {
     }
 
     pub(super) fn reply(&mut self, reply: &Reply) -> Result<(), String> {
-        let body = postcard::to_stdvec(reply).map_err(text)?;
+        // What cannot be sent is this launch's failure, and not the supervisor's end.
+        let body = postcard::to_stdvec(reply)
+            .or_else(|e| postcard::to_stdvec(&Reply::Failed(format!("the observation cannot be sent: {e}"))))
+            .map_err(text)?;
         self.0.write_all(&(body.len() as u64).to_ne_bytes()).map_err(text)?;
         self.0.write_all(&body).map_err(text)
     }

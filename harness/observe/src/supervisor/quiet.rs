@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::run::{GLANCE, Run};
 use super::tracee::Member;
-use crate::hang::Hang;
-use crate::observation::{Descriptors, Ending, ProcessId, What};
+use crate::observation::{Descriptors, Ending, ProcessId, Tracing};
+use crate::plan::Rung;
 use crate::process_files;
-use crate::waits::{self, Surroundings};
+use crate::waits::{self, Asking, Question, Surroundings};
 
 impl Run<'_> {
     /// Nothing has happened between two looks, and nothing can.
@@ -29,12 +29,15 @@ impl Run<'_> {
             }
         }
         self.quiet_since = Some((self.activity, Instant::now()));
-        let look = waits::look(&self.living());
+        let Some(look) = waits::look_if_quiet(&self.living()) else {
+            self.glanced = None;
+            return false;
+        };
         let same = self
             .glanced
             .as_ref()
             .is_some_and(|(activity, before)| *activity == self.activity && before.unchanged(&look));
-        let stuck = same && waits::stuck(&look, &self.surroundings());
+        let stuck = same && waits::stuck(&look, &self.surroundings(), &self.events);
         self.glanced = Some((self.activity, look));
         if stuck {
             self.diagnose(true);
@@ -44,12 +47,13 @@ impl Run<'_> {
     }
 
     /// All processes of the launch that are alive, the program itself first, by their numbers outside the box.
-    fn living(&mut self) -> Vec<i32> {
+    pub(super) fn living(&mut self) -> Vec<i32> {
         if self.traced() {
             self.members.iter().filter(|m| m.seen.ended.is_none()).map(|m| m.pid).collect()
         } else {
             self.descendants = process_files::descendants(self.started.guardian.as_raw());
-            self.descendants.sort_unstable();
+            let program = self.started.program.as_raw();
+            self.descendants.sort_unstable_by_key(|pid| (*pid != program, *pid));
             self.descendants.clone()
         }
     }
@@ -67,7 +71,14 @@ impl Run<'_> {
                 live.push((*identity, false));
             }
         }
-        Surroundings { live, more_to_come: self.actions.left() > 0, closed_world: !self.launch.here }
+        // Actions still to come are no way out: each has been tried since the launch became quiet, and waits for
+        // something that the program would have to do.
+        Surroundings {
+            live,
+            closed_world: !self.launch.here,
+            own_namespaces: self.rung == Rung::F && !self.launch.here,
+            timers_seen: self.traced() && !self.truncated,
+        }
     }
 
     pub(super) fn diagnose(&mut self, proven: bool) {
@@ -76,17 +87,29 @@ impl Run<'_> {
             self.meet(&living);
         }
         let look = waits::look(&living);
-        let surroundings = self.surroundings();
         let members = &self.members;
-        let name =
+        let index =
             |pid: i32| members.iter().position(|m| m.pid == pid && m.seen.ended.is_none()).map(|n| ProcessId(n as u32));
-        let mut hang = waits::explain(&look, &surroundings, proven, &name, &mut self.registry);
-        self.add_sources(&mut hang);
-        self.hang = Some(hang);
+        let question = Question {
+            look: &look,
+            around: &self.surroundings(),
+            events: &self.events,
+            transfers: self.launch.watch.transfers && self.traced(),
+            now: self.now(),
+            proven,
+            asking: match (&self.tracing, self.rung) {
+                (Tracing::On, _) => Asking::Traced,
+                (Tracing::NotAsked, Rung::F | Rung::K) => Asking::Attach,
+                _ => Asking::Never,
+            },
+            born: members.len(),
+            program: self.program,
+        };
+        self.hang = Some(waits::explain(&question, &index, &mut self.registry, self.images));
     }
 
     /// Without a tracer, the program's children are met only when they are looked for.
-    fn meet(&mut self, living: &[i32]) {
+    pub(super) fn meet(&mut self, living: &[i32]) {
         for pid in living {
             if !self.members.iter().any(|m| m.pid == *pid) {
                 let parent = process_files::parent(*pid)
@@ -96,34 +119,5 @@ impl Run<'_> {
                 self.members.push(member);
             }
         }
-    }
-
-    /// What only the trace knows: source lines, who made a descriptor, and that nobody ever wrote.
-    fn add_sources(&mut self, hang: &mut Hang) {
-        let now = self.now();
-        for waiter in &mut hang.waiters {
-            let pending = self
-                .events
-                .iter()
-                .rev()
-                .find(|e| e.process == waiter.process && matches!(e.what, What::Called { result: None, .. }));
-            let last = || self.events.iter().rev().find(|e| e.process == waiter.process && e.source.is_some());
-            if let Some(event) = pending.filter(|_| !waiter.spinning) {
-                waiter.since_ms = now.saturating_sub(event.at).as_millis() as u64;
-            }
-            let seen = if waiter.spinning { last() } else { pending };
-            waiter.source = seen.and_then(|e| e.source.clone());
-            if waiter.source.is_none() {
-                waiter.source = self
-                    .members
-                    .get(waiter.process.0 as usize)
-                    .map(|m| m.pid)
-                    .and_then(|pid| waits::live_source(pid, self.images, self.program));
-            }
-            for culprit in &mut waiter.culprits {
-                culprit.made_at = waits::made_at(&self.events, waiter.object);
-            }
-        }
-        waits::retell(hang, &self.events, self.launch.watch.transfers && self.traced());
     }
 }

@@ -15,6 +15,7 @@ use super::holds::Holds;
 use super::interfere::Faults;
 use super::streams::Streams;
 use super::tracee::{Member, Thread};
+use super::usage::Usage;
 use crate::hang::Hang;
 use crate::objects::Registry;
 use crate::observation::{
@@ -73,6 +74,7 @@ pub(super) struct Run<'a> {
     pub(super) glanced: Option<(u64, waits::Look)>,
     pub(super) quiet_since: Option<(u64, Instant)>,
     pub(super) descendants: Vec<i32>,
+    pub(super) usage: Usage,
 }
 
 impl<'a> Run<'a> {
@@ -94,6 +96,7 @@ impl<'a> Run<'a> {
             table.insert(n as i32, Descriptor { object, access, close_on_exec: false });
         }
         let begin = Instant::now();
+        let usage = Usage::new(launch.limits, rung, started.guardian, &started.work);
         let root = Member::new(started.program.as_raw(), None, Duration::ZERO, table);
         Run {
             launch,
@@ -123,6 +126,7 @@ impl<'a> Run<'a> {
             glanced: None,
             quiet_since: None,
             descendants: Vec::new(),
+            usage,
         }
     }
 
@@ -171,6 +175,7 @@ impl<'a> Run<'a> {
             self.streams.stderr.take(self.begin);
             self.step_actions();
             self.step_holds();
+            self.look_at_usage();
             if self.over() {
                 break true;
             }
@@ -228,9 +233,19 @@ impl<'a> Run<'a> {
         self.launch.watch.early_hang && self.deadlocked()
     }
 
-    /// Takes every stop and end that is waiting, and handles each.
+    /// What no limit of the kernel's keeps within bounds.
+    fn look_at_usage(&mut self) {
+        if self.usage.due() && !self.launch.here {
+            let living = self.living();
+            self.usage.look(&living, &self.started.work);
+        }
+    }
+
+    /// Takes every stop and end that is waiting, and handles each. A program that never lets the queue run empty does
+    /// not keep the loop from looking at the time.
     fn reap_and_step(&mut self) {
-        loop {
+        let until = Instant::now() + GLANCE;
+        while Instant::now() < until {
             let mut status = 0;
             // SAFETY: waitpid writes the status it is given room for.
             let pid = unsafe { libc::waitpid(-1, &mut status, libc::__WALL | libc::WNOHANG) };

@@ -134,7 +134,7 @@ impl Run<'_> {
         let former = ptrace::message(tid).map_or(tid, |m| m as i32);
         let call = self.threads.get_mut(&former).and_then(|t| t.call.take());
         self.threads.retain(|other, t| *other == tid || t.process != process);
-        let path = std::fs::read_link(format!("/proc/{tid}/exe")).unwrap_or_default();
+        let path = process_files::readable(&std::fs::read_link(format!("/proc/{tid}/exe")).unwrap_or_default());
         if let Some(index) = call.and_then(|c| c.event) {
             let now = self.now();
             self.events[index].until = now;

@@ -1,18 +1,24 @@
 //! The working directory from outside: what actions do in it and what is left in it. Names in it were chosen by the
-//! program, so no symbolic link is ever followed.
+//! program, so no symbolic link is ever followed, nothing is waited for, and what is kept has a bound.
 
-use std::ffi::CString;
-use std::fs::{self, File};
+use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstatat};
+
+use super::scratch::{names, subdirectory};
 use crate::observation::{FileKind, FileLeft};
+use crate::process_files;
 
 /// Bytes kept of a file that is left.
 const KEPT: u64 = 8 << 20;
+/// Bytes kept of all of them together.
+const KEPT_IN_ALL: u64 = 64 << 20;
 /// Names listed, and how deep.
 const NAMES: usize = 4096;
 const DEPTH: usize = 32;
@@ -44,60 +50,67 @@ pub(super) fn truncate(work: &File, path: &Path, len: u64) -> io::Result<()> {
     open(work, path, libc::O_WRONLY | libc::O_NONBLOCK, 0)?.set_len(len)
 }
 
-/// Everything that the working directory holds.
+/// Everything that the working directory holds; to be called when nobody is left to change it.
 pub(super) fn left(work: &File) -> Vec<FileLeft> {
-    let root = PathBuf::from(format!("/proc/self/fd/{}", work.as_raw_fd()));
-    let mut found = Vec::new();
-    let mut open_directories = vec![(PathBuf::new(), 0)];
-    while let Some((directory, depth)) = open_directories.pop() {
-        let Ok(entries) = fs::read_dir(root.join(&directory)) else { continue };
-        for entry in entries.flatten() {
-            if found.len() >= NAMES {
-                return found;
-            }
-            let path = directory.join(entry.file_name());
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.is_dir() && depth < DEPTH {
-                open_directories.push((path.clone(), depth + 1));
-            }
-            found.push(one(work, &entry.path(), path, &metadata));
-        }
-    }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    found
+    let mut listing = Listing { found: Vec::new(), kept: 0 };
+    listing.add(work.as_fd(), Path::new(""), 0);
+    listing.found.sort_by(|a, b| a.path.cmp(&b.path));
+    listing.found
 }
 
-fn one(work: &File, real: &Path, path: PathBuf, metadata: &fs::Metadata) -> FileLeft {
-    let kind = metadata.file_type();
-    let kind = if kind.is_file() {
-        FileKind::File
-    } else if kind.is_dir() {
-        FileKind::Directory
-    } else if kind.is_fifo() {
-        FileKind::Fifo
-    } else if kind.is_symlink() {
-        FileKind::Symlink(fs::read_link(real).unwrap_or_default())
-    } else {
-        FileKind::Other
-    };
-    let mut bytes = Vec::new();
-    if kind == FileKind::File {
-        // The supervisor owns the file as the program does: a mode without read permission is lifted for the look.
-        let unreadable = metadata.permissions().mode() & 0o400 == 0;
-        if unreadable {
-            let _ = fs::set_permissions(real, fs::Permissions::from_mode(0o600));
+struct Listing {
+    found: Vec<FileLeft>,
+    kept: u64,
+}
+
+impl Listing {
+    fn add(&mut self, directory: BorrowedFd<'_>, path: &Path, depth: usize) {
+        for name in names(directory).unwrap_or_default() {
+            if self.found.len() >= NAMES {
+                return;
+            }
+            let Ok(status) = fstatat(directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else { continue };
+            let path = path.join(&*name.to_string_lossy());
+            let entry = self.one(directory, &name, path.clone(), &status);
+            let descend = entry.kind == FileKind::Directory && depth < DEPTH;
+            self.found.push(entry);
+            if descend && let Ok(inner) = subdirectory(directory, &name) {
+                self.add(inner.as_fd(), &path, depth + 1);
+            }
         }
-        if let Ok(file) = open(work, &path, libc::O_RDONLY | libc::O_NOFOLLOW, 0) {
+    }
+
+    fn one(&mut self, directory: BorrowedFd<'_>, name: &CStr, path: PathBuf, status: &FileStat) -> FileLeft {
+        let kind = match status.st_mode & libc::S_IFMT {
+            libc::S_IFREG => FileKind::File,
+            libc::S_IFDIR => FileKind::Directory,
+            libc::S_IFIFO => FileKind::Fifo,
+            libc::S_IFLNK => FileKind::Symlink(target(directory, name)),
+            _ => FileKind::Other,
+        };
+        let mut bytes = Vec::new();
+        let room = KEPT.min(KEPT_IN_ALL - self.kept);
+        if kind == FileKind::File
+            && let Some(file) = open_to_read(directory, name, status.st_mode)
+        {
             // A file that cannot be read to its end is kept as far as it went.
-            let _ = file.take(KEPT).read_to_end(&mut bytes);
+            let _ = file.take(room).read_to_end(&mut bytes);
+            self.kept += bytes.len() as u64;
         }
+        FileLeft { path, kind, mode: status.st_mode & 0o7777, len: status.st_size as u64, inode: status.st_ino, bytes }
     }
-    FileLeft {
-        path,
-        kind,
-        mode: metadata.permissions().mode() & 0o7777,
-        len: metadata.len(),
-        inode: metadata.ino(),
-        bytes,
+}
+
+fn target(directory: BorrowedFd<'_>, name: &CStr) -> PathBuf {
+    process_files::readable(Path::new(&readlinkat(directory, name).unwrap_or_default()))
+}
+
+/// The supervisor owns the file as the program does: a mode without read permission is lifted for the look.
+fn open_to_read(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Option<File> {
+    if mode & 0o400 == 0 {
+        // Known to be a regular file, and nobody is left to change that.
+        let _ = fchmodat(directory, name, Mode::S_IRUSR | Mode::S_IWUSR, FchmodatFlags::FollowSymlink);
     }
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    openat(directory, name, flags, Mode::empty()).ok().map(File::from)
 }

@@ -82,7 +82,7 @@ pub(super) fn wait_of(process: &Snapshot, task: &Task, tables: &Tables, resumed:
         'D' if vfork => Wait::Vfork,
         'S' => transfer(process, tables, number, a)
             .or_else(|| naming(process, task.tid, number, a))
-            .or_else(|| synchronisation(task.tid, number, a))
+            .or_else(|| synchronisation(process.pid, task.tid, tables, number, a))
             .or_else(|| polling(process.pid, task.tid, tables, number, a))
             .or_else(|| sleeping(task.tid, number, a))
             .unwrap_or(Wait::Alive),
@@ -154,13 +154,16 @@ fn naming(process: &Snapshot, tid: i32, number: c_long, a: [u64; 6]) -> Option<W
 /// `futex_wait` of Linux 6.7.
 const FUTEX_WAIT_CALL: c_long = 455;
 
-fn synchronisation(tid: i32, number: c_long, a: [u64; 6]) -> Option<Wait> {
+fn synchronisation(pid: i32, tid: i32, tables: &Tables, number: c_long, a: [u64; 6]) -> Option<Wait> {
     let signals = |address: u64| memory::word(tid, address);
     Some(match number {
         libc::SYS_wait4 => Wait::Child(if a[0] as i32 > 0 { Which::Inner(a[0] as i32) } else { Which::Any }),
         libc::SYS_waitid => Wait::Child(match a[0] as u32 {
             libc::P_PID => Which::Inner(a[1] as i32),
-            libc::P_PIDFD => Which::Outer(-(a[1] as i32)),
+            libc::P_PIDFD => match tables.get(pid, a[1] as i32) {
+                Some(Open { kind: Kind::Process(child), .. }) => Which::Outer(*child),
+                _ => Which::Any,
+            },
             _ => Which::Any,
         }),
         libc::SYS_futex => {

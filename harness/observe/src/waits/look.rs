@@ -62,28 +62,22 @@ pub(crate) fn look_if_quiet(pids: &[i32]) -> Option<Look> {
 
 fn snapshot(pid: i32) -> Snapshot {
     let tasks = process_files::threads(pid).into_iter().filter_map(|tid| task(pid, tid)).collect();
-    Snapshot {
-        pid,
-        inner: process_files::inner_pid(pid).unwrap_or(pid),
-        tasks,
-        children: process_files::children(pid),
-    }
+    Snapshot { pid, inner: process_files::inner_pid(pid).unwrap_or(pid), tasks, children: process_files::children(pid) }
 }
 
 fn task(pid: i32, tid: i32) -> Option<Task> {
     let state = process_files::thread_state(pid, tid).filter(|s| !matches!(s.letter, 'Z' | 'X'))?;
-    let stopped = state.letter == 'T' || (state.letter == 't' && stop_signal(pid, tid));
+    let stopped = state.letter == 'T' || (state.letter == 't' && group_stopped(pid));
     let hidden = state.letter == 'S'
         && state.call.is_none()
-        && fs::read(format!("/proc/{pid}/task/{tid}/syscall"))
-            .is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
+        && fs::read(format!("/proc/{pid}/task/{tid}/syscall")).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
     Some(Task { tid, state, stopped, hidden })
 }
 
-/// A thread that its tracer lets listen for SIGCONT shows as stopped by the tracer; the group's exit code, the last
-/// field, is then the signal that stopped it.
-fn stop_signal(pid: i32, tid: i32) -> bool {
-    let code = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat"))
+/// A thread that its tracer lets listen for SIGCONT shows as stopped by the tracer; the exit code of its process, the
+/// last field, is then the signal that stopped them all.
+fn group_stopped(pid: i32) -> bool {
+    let code = fs::read_to_string(format!("/proc/{pid}/stat"))
         .ok()
         .and_then(|stat| stat.split_ascii_whitespace().next_back()?.parse::<i32>().ok());
     matches!(code, Some(libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU))
@@ -117,7 +111,9 @@ pub(super) enum Kind {
     Process(i32),
     /// A regular file or directory: never waited for long.
     File,
-    /// A terminal, an inotify queue, a ring, a device: somebody outside may bring something.
+    /// An io_uring: what was put into it is done by nobody's thread.
+    Ring,
+    /// A terminal, an inotify queue, a device: somebody outside may bring something.
     Outside,
 }
 
@@ -199,6 +195,8 @@ fn anonymous(link: &str, information: &str) -> Kind {
         Kind::Timer(field(information, "it_value:") != Some("(0, 0)"))
     } else if link.contains("eventpoll") {
         Kind::Epoll(information.lines().filter_map(epoll_member).collect())
+    } else if link.contains("io_uring") {
+        Kind::Ring
     } else if let Some(pid) = field(information, "Pid:").and_then(|p| p.parse().ok()) {
         Kind::Process(pid)
     } else {

@@ -33,6 +33,7 @@ impl Scenario {
             cpu: Duration::ZERO,
             tracing: Tracing::On,
             rung: Rung::F,
+            rung_reason: None,
             over_limit: None,
             truncated: false,
         };

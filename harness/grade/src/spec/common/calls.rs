@@ -26,7 +26,7 @@ pub const PIPES: &[&str] = &["pipe"];
 /// How people name a call that opens a file.
 pub const OPENS: &[&str] = &["open", "creat", "stat", "access"];
 /// How people name a call that maps memory.
-pub const MAPS: &[&str] = &["map"];
+pub const MAPS: &[&str] = &["mmap", "map"];
 /// How people name a call that writes output.
 pub const OUTPUTS: &[&str] = &["write", "print", "stdout", "standard output", "flush", "put"];
 
@@ -120,4 +120,9 @@ pub fn printed<'a>(run: &Run<'a>) -> Vec<Transfer<'a>> {
 /// Where a process forked this one: the event's index and the event.
 pub fn birth_of(seen: &Observation, child: ProcessId) -> Option<(usize, &Event)> {
     seen.events.iter().enumerate().find(|(_, e)| matches!(&e.what, What::Forked { child: c, .. } if *c == child))
+}
+
+/// The calls that the plan's faults have hit, in order.
+pub fn injected(seen: &Observation) -> impl Iterator<Item = &Event> {
+    seen.events.iter().filter(|e| matches!(&e.what, What::Called { injected: true, .. }))
 }

@@ -1,8 +1,9 @@
 //! Did the program come to its end, and was its result right? The same question under every plan; the answer counts
 //! for `output`, `order`, `short-io`, `eintr` or whatever check the plan belongs to.
 
-use observe::{Ending, Exit, Observation, ProcessId};
+use observe::{Effect, Ending, Exit, Observation, ProcessId};
 
+use super::calls::{injected, printed};
 use super::text::{complaints, difference, first_complaint, panicked, signal_name};
 use crate::{Failure, Finding, Objection, Reason, Run};
 
@@ -33,13 +34,21 @@ pub fn order(run: &Run) -> Finding {
 
 /// Its result is right although calls are cut short or interrupted.
 pub fn under_faults(run: &Run) -> Finding {
-    output(run).map_err(|objection| {
-        objection.amended(|failure| {
-            if !matches!(failure.reason, Reason::Hung | Reason::Flooded) {
-                failure.reason = Reason::FaultNotHandled;
-            }
-        })
-    })
+    output(run).map_err(|objection| objection.amended(|failure| blame_fault(run, failure)))
+}
+
+/// Makes of a wrong result one that a fault has brought about, at the call that was hit: the last interrupted one, for
+/// it was not made again, or the first one cut short.
+pub fn blame_fault(run: &Run, failure: &mut Failure) {
+    if matches!(failure.reason, Reason::Hung | Reason::Flooded) {
+        return;
+    }
+    failure.reason = Reason::FaultNotHandled;
+    let cut = run.plan.launch.faults.iter().any(|f| matches!(f.effect, Effect::Short(_)));
+    let blamed = if cut { injected(run.seen).next() } else { injected(run.seen).last() };
+    if let Some(event) = blamed {
+        failure.source = event.source.clone();
+    }
 }
 
 /// It ended by itself.
@@ -123,7 +132,9 @@ pub fn text(run: &Run) -> Finding {
         return Ok(());
     }
     let message = format!("The program {}.", difference(expected, &got.bytes));
-    let failure = Failure::new(Reason::WrongOutput, message).evidence(command_line(run));
+    let all = printed(run);
+    let line = all.first().and_then(|t| t.event.source.as_ref());
+    let failure = Failure::new(Reason::WrongOutput, message).at(line).evidence(command_line(run));
     failure.evidences(deaths(run.seen)).evidences(complaints(run.seen)).found()
 }
 

@@ -29,12 +29,12 @@ pub fn cuts(plan: &Plan, on: &[On]) -> [Plan; 2] {
 
 /// The same run with every call of a family cut to so many bytes.
 pub fn cut(plan: &Plan, on: &[On], calls: &[&str], call: &str, bytes: u64) -> Plan {
-    let mut cut = plan.again(&format!("{call}s of at most {bytes} bytes"), &["short-io"]).at(Stage::Hard);
+    let most = if bytes == 1 { "one byte".into() } else { format!("{bytes} bytes") };
+    let mut cut = plan.again(&format!("{call}s of at most {most}"), &["short-io"]).at(Stage::Hard);
     for object in on {
         cut = cut.fault(fault(calls, Nth::From(1), Some(object.clone()), Effect::Short(bytes)));
     }
-    let bytes = if bytes == 1 { "one byte".into() } else { format!("{bytes} bytes") };
-    cut.because(format!("When a {call} moves at most {bytes} at a time"))
+    cut.because(format!("When a {call} moves at most {most} at a time"))
 }
 
 /// The same run with every second read, write and wait interrupted by a signal.

@@ -4,6 +4,7 @@ use std::io;
 
 use observe::Exit;
 
+use super::calls::injected;
 use super::endings::{command_line, ended};
 use super::text::{complaints, panicked, quoted};
 use crate::{Failure, Finding, Objection, Reason, Run};
@@ -14,10 +15,7 @@ pub fn usage(run: &Run) -> Finding {
     let wrong = |reason, message: String| {
         Failure::new(reason, message).evidence(command_line(run)).evidences(complaints(run.seen)).found()
     };
-    let how = format!(
-        "{} is bad usage: print a line that begins with `usage:` on standard error and exit with 2.",
-        said(run)
-    );
+    let how = format!("{}, print a line that begins with `usage:` on standard error and exit with 2.", said(run));
     if panicked(run.seen) {
         return wrong(Reason::WrongStatus, format!("The program panicked. {how}"));
     }
@@ -35,24 +33,24 @@ pub fn usage(run: &Run) -> Finding {
 }
 
 fn said(run: &Run) -> String {
-    match run.plan.launch.args.len() {
-        0 => "No argument".into(),
-        1 => format!("One argument ({})", quoted(run.plan.argument(0).as_bytes())),
-        n => format!("This command line of {n} arguments"),
+    match command_line(run).strip_prefix("run: ") {
+        Some(words) => format!("With the arguments `{words}`"),
+        None => "Without arguments".into(),
     }
 }
 
 /// `reports`: a failing call is named on standard error, in one line with the object and the reason; exit status 1.
 pub fn reports(run: &Run) -> Finding {
     let expect = &run.plan.expect;
-    let injected = !run.plan.launch.faults.is_empty();
-    if injected && run.seen.faults_hit.iter().all(|hits| *hits == 0) {
+    let faulted = !run.plan.launch.faults.is_empty();
+    if faulted && run.seen.faults_hit.iter().all(|hits| *hits == 0) {
         return Err(Objection::open(format!("the program made no such call ({})", run.plan.name)));
     }
     ended(run)?;
-    let reason = if injected { Reason::FaultNotHandled } else { Reason::WrongOutput };
+    let reason = if faulted { Reason::FaultNotHandled } else { Reason::WrongOutput };
     let wrong = |message: String| {
-        let failure = Failure::new(reason, format!("{message} {}", wanted(run)));
+        let failed = injected(run.seen).next().and_then(|e| e.source.as_ref());
+        let failure = Failure::new(reason, format!("{message} {}", wanted(run))).at(failed);
         failure.evidence(command_line(run)).evidences(complaints(run.seen)).found()
     };
     if panicked(run.seen) {
@@ -102,7 +100,7 @@ fn lacking(run: &Run, line: &str) -> Option<String> {
     let line = line.to_lowercase();
     let has = |word: &str| line.contains(&word.to_lowercase());
     if !expect.calls.iter().any(|call| has(call)) {
-        return Some(format!("the call ({})", expect.calls.join(" or ")));
+        return Some(format!("the call (like {})", expect.calls.first().copied().unwrap_or_default()));
     }
     if let Some(object) = expect.object.as_ref().filter(|object| !has(object)) {
         return Some(format!("the object ({object})"));

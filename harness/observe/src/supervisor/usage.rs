@@ -1,0 +1,240 @@
+//! What a launch uses of the machine, and what is done when that is too much.
+//!
+//! Some limits the kernel keeps by itself, and the program is told (`EAGAIN`, `ENOSPC`, `EMFILE`, …): those are read
+//! off the trace. Others an unprivileged user cannot set: memory touched by all processes together, everywhere;
+//! processes and the disk, without namespaces. Those are looked after from here, a few times in a tenth of a second,
+//! cheap signs first: a program can pass them for that long.
+//!
+//! Not bounded here are the kernel's own structures (socket buffers, page tables, pipes up to
+//! `fs.pipe-user-pages-soft`), beyond what the limits of processes and descriptors leave room for, and the page cache.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
+
+use nix::dir::Dir;
+use nix::fcntl::AtFlags;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::fstatat;
+use nix::sys::statvfs::fstatvfs;
+use nix::unistd::Pid;
+
+use super::guardian::forbid_forks;
+use super::scratch::{names, subdirectory};
+use crate::plan::{Limits, Rung};
+use crate::process_files;
+
+/// The shortest time between two looks.
+const INTERVAL: Duration = Duration::from_millis(15);
+/// A look that took long is followed by this many times as long without one.
+const PATIENCE: u32 = 10;
+/// Names in the working directory.
+const NAMES: u64 = 20_000;
+const PAGE: u64 = 4096;
+
+/// More threads than this could keep the supervisor from the processor, and so from looking after them.
+const CROWD: u64 = 16;
+/// The least priority there is.
+const LAST: i32 = 19;
+
+/// The watch over one launch.
+pub(super) struct Usage {
+    limits: Limits,
+    rung: Rung,
+    guardian: Pid,
+    next: Instant,
+    shared_before: u64,
+    disk_before: Option<(u64, u64)>,
+    over: Option<String>,
+}
+
+impl Usage {
+    pub(super) fn new(limits: Limits, rung: Rung, guardian: Pid, work: &File) -> Usage {
+        let disk_before = if rung == Rung::F { None } else { room(work) };
+        let (next, shared_before) = (Instant::now(), shared_memory());
+        Usage { limits, rung, guardian, next, shared_before, disk_before, over: None }
+    }
+
+    /// It is time to look again.
+    pub(super) fn due(&self) -> bool {
+        Instant::now() >= self.next
+    }
+
+    /// Looks at these processes, and acts.
+    pub(super) fn look(&mut self, living: &[i32], work: &File) {
+        let begin = Instant::now();
+        let sizes: Vec<Size> = living.iter().filter_map(|pid| size(*pid)).collect();
+        self.processes(&sizes);
+        if sizes.iter().map(|s| s.threads).sum::<u64>() > CROWD {
+            living.iter().for_each(|pid| step_back(*pid));
+        }
+        let excess = self.memory(living, &sizes).or_else(|| self.disk(living, work));
+        if let Some(excess) = excess {
+            for pid in living {
+                let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+            }
+            self.over.get_or_insert(excess);
+        }
+        self.next = Instant::now() + INTERVAL.max(begin.elapsed() * PATIENCE);
+    }
+
+    /// The limit that was passed, if one was.
+    pub(super) fn over(self) -> Option<String> {
+        self.over
+    }
+
+    fn processes(&mut self, sizes: &[Size]) {
+        let threads: u64 = sizes.iter().map(|s| s.threads).sum();
+        if threads < self.limits.processes {
+            return;
+        }
+        self.over.get_or_insert_with(|| too_many_processes(&self.limits));
+        // On rung F the kernel counts, and lets them fork again when others have ended.
+        if self.rung != Rung::F {
+            self.end_all_forking();
+        }
+    }
+
+    /// Those that are forked meanwhile may fork still, until they are met in turn.
+    fn end_all_forking(&self) {
+        let mut met = HashSet::new();
+        loop {
+            let fresh: Vec<i32> =
+                process_files::descendants(self.guardian.as_raw()).into_iter().filter(|pid| met.insert(*pid)).collect();
+            if fresh.is_empty() {
+                return;
+            }
+            fresh.into_iter().for_each(forbid_forks);
+        }
+    }
+
+    fn memory(&self, living: &[i32], sizes: &[Size]) -> Option<String> {
+        let limit = self.limits.memory;
+        let resident: u64 = sizes.iter().map(|s| s.resident).sum();
+        let shared = shared_memory().saturating_sub(self.shared_before);
+        if resident.max(shared) <= limit {
+            return None;
+        }
+        // Pages that several processes share were counted for each: now with care.
+        let (private, mapped) = living.iter().map(|pid| own_pages(*pid)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        let held = if shared > limit / 2 { blocks(&open_files(living, None)) } else { 0 };
+        let used = private + mapped.max(held);
+        (used > limit).then(|| format!("memory: {} MiB used of {}", used >> 20, limit >> 20))
+    }
+
+    fn disk(&self, living: &[i32], work: &File) -> Option<String> {
+        let ((bytes_before, names_before), (bytes, free_names)) = (self.disk_before?, room(work)?);
+        let many = names_before.saturating_sub(free_names) > NAMES;
+        if bytes_before.saturating_sub(bytes) <= self.limits.disk && !many {
+            return None;
+        }
+        // Somebody has used that much: was it this launch?
+        let device = work.metadata().ok()?.dev();
+        let mut files = open_files(living, Some(device));
+        tree(work, &mut files);
+        let used = blocks(&files);
+        if used > self.limits.disk {
+            return Some(format!("disk: {} MiB used of {}", used >> 20, self.limits.disk >> 20));
+        }
+        (files.len() as u64 > NAMES).then(|| format!("disk: more than {NAMES} files"))
+    }
+}
+
+pub(super) fn too_many_processes(limits: &Limits) -> String {
+    format!("processes: {} at once", limits.processes)
+}
+
+/// Lets everybody else go first.
+fn step_back(pid: i32) {
+    for tid in process_files::threads(pid) {
+        // SAFETY: takes numbers; a thread that is gone is an error that changes nothing.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, tid as u32, LAST) };
+    }
+}
+
+/// What one small file says of a process.
+struct Size {
+    threads: u64,
+    /// Bytes, shared ones included.
+    resident: u64,
+}
+
+fn size(pid: i32) -> Option<Size> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    // Fields 20 and 24 of the line, whose first two are cut off.
+    let field = |n: usize| fields.get(n - 3).and_then(|f| f.parse::<u64>().ok());
+    Some(Size { threads: field(20)?, resident: field(24)? * PAGE })
+}
+
+/// Bytes of a process's own pages and of shared memory that it maps, pages of several processes in equal parts.
+fn own_pages(pid: i32) -> (u64, u64) {
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else {
+        // A process may hide itself from its equals: then all that is resident counts.
+        return (size(pid).map_or(0, |s| s.resident), 0);
+    };
+    let kib = |key: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix(key));
+        line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0)
+    };
+    (kib("Pss_Anon:") << 10, kib("Pss_Shmem:") << 10)
+}
+
+/// Bytes of shared memory and of memory file systems, of the whole machine.
+fn shared_memory() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|l| l.strip_prefix("Shmem:"));
+    line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) << 10
+}
+
+/// Bytes and names that a file system has left.
+fn room(work: &File) -> Option<(u64, u64)> {
+    let found = fstatvfs(work).ok()?;
+    Some((found.blocks_free() * found.fragment_size(), found.files_free()))
+}
+
+/// Files by device and inode, each with its bytes.
+type Files = HashMap<(u64, u64), u64>;
+
+fn blocks(files: &Files) -> u64 {
+    files.values().sum()
+}
+
+/// Regular files behind descriptors: those of one device, or those that lie in memory.
+fn open_files(living: &[i32], device: Option<u64>) -> Files {
+    let mut found = Files::new();
+    for (pid, fd) in living.iter().flat_map(|pid| process_files::descriptors(*pid).into_iter().map(move |fd| (pid, fd)))
+    {
+        let path = format!("/proc/{pid}/fd/{fd}");
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        // Anonymous devices, as those of memory file systems, have major number 0.
+        let wanted = device.map_or(libc::major(metadata.dev()) == 0, |d| d == metadata.dev());
+        if wanted && metadata.is_file() {
+            found.insert((metadata.dev(), metadata.ino()), metadata.blocks() * 512);
+        }
+    }
+    found
+}
+
+/// Everything below a directory, until there is too much of it.
+fn tree(work: &File, found: &mut Files) {
+    let mut open = match Dir::openat(work, ".", nix::fcntl::OFlag::O_RDONLY, nix::sys::stat::Mode::empty()) {
+        Ok(top) => vec![top],
+        Err(_) => return,
+    };
+    while let Some(directory) = open.pop() {
+        for name in names(directory.as_fd()).unwrap_or_default() {
+            let Ok(status) = fstatat(&directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else { continue };
+            found.insert((status.st_dev, status.st_ino), status.st_blocks as u64 * 512);
+            let is_directory = status.st_mode & libc::S_IFMT == libc::S_IFDIR;
+            if is_directory && let Ok(inner) = subdirectory(directory.as_fd(), &name) {
+                open.push(inner);
+            }
+            if found.len() as u64 > NAMES {
+                return;
+            }
+        }
+    }
+}
