@@ -1,5 +1,6 @@
-//! Progress on standard error: a bar on a terminal, plain lines elsewhere, nothing for what is quick.
+//! Progress on standard error: a bar on a terminal, plain lines on a dumb one, nothing elsewhere or for what is quick.
 
+use std::io::IsTerminal;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -98,7 +99,7 @@ impl Meter {
 
     fn line(&mut self, message: &str) {
         let quiet = self.said.map_or(self.begun.elapsed() < PATIENCE, |at| at.elapsed() < PACE);
-        if quiet {
+        if quiet || !std::io::stderr().is_terminal() {
             return;
         }
         self.said = Some(Instant::now());

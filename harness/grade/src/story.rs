@@ -12,8 +12,9 @@ const QUOTED: usize = 40;
 /// What happened, a sentence each, in order.
 pub(crate) fn tell(seen: &Observation) -> Vec<String> {
     let mut events: Vec<(usize, &Event)> = seen.events.iter().enumerate().filter(|(_, e)| !e.startup).collect();
-    // In the order in which calls were done: a read that waited comes after the write that it waited for.
-    events.sort_by_key(|(_, e)| e.until);
+    // A call that waits for somebody is told when it is done, every other when it is made: so a read comes after the
+    // write that it waited for.
+    events.sort_by_key(|(_, e)| if waits_for_somebody(e) { e.until } else { e.at });
     let mut story: Vec<Told> = Vec::new();
     for (index, event) in events {
         let Some(told) = told(seen, index, event) else { continue };
@@ -60,12 +61,13 @@ fn counted(n: u64, what: &str) -> String {
 
 fn told(seen: &Observation, index: usize, event: &Event) -> Option<Told> {
     let who = seen.name_of(event.process);
-    let plain =
-        |text: String| Some(Told { head: format!("{who} {text}"), transfer: None, times: 1, tail: waited(event) });
+    let plain = |text: String| {
+        Some(Told { head: format!("{who} {text}"), transfer: None, times: 1, tail: waited(seen, event) })
+    };
     match &event.what {
         What::Called { call, result: Some(Ok(value)), .. } => {
             if let Some((verb, object, data)) = transfer(seen, call) {
-                return Some(moved(&who, verb, &object, *value, data, event));
+                return Some(moved(&who, verb, &object, *value, data, waited(seen, event)));
             }
             plain(deed(seen, index, event, call, *value)?)
         }
@@ -89,23 +91,31 @@ fn told(seen: &Observation, index: usize, event: &Event) -> Option<Told> {
     }
 }
 
-fn waited(event: &Event) -> String {
+fn waited(seen: &Observation, event: &Event) -> String {
     let time = event.until.saturating_sub(event.at);
-    if time < WAITED || !may_wait(event) {
+    if time < WAITED || !may_wait(seen, event) {
         String::new()
     } else {
         format!(" after {:.1} ms of waiting", time.as_secs_f64() * 1e3)
     }
 }
 
-/// Whether it is a call that waits for somebody; what else takes time is the looking itself.
-fn may_wait(event: &Event) -> bool {
+/// Whether it is a call that waits for somebody: that a full pipe is emptied counts too. What else takes time is the
+/// looking itself.
+fn may_wait(seen: &Observation, event: &Event) -> bool {
+    let What::Called { call: Call::Write { object: Some(object), .. }, .. } = &event.what else {
+        return waits_for_somebody(event);
+    };
+    matches!(seen.object(*object).kind, ObjectKind::Pipe | ObjectKind::Fifo(_) | ObjectKind::Socket)
+}
+
+/// Whether it is a call that ends with what another process does.
+fn waits_for_somebody(event: &Event) -> bool {
     let What::Called { call, .. } = &event.what else { return false };
     matches!(
         call,
-        Call::Read { .. }
-            | Call::Write { .. }
-            | Call::Move { .. }
+        Call::Open { .. }
+            | Call::Read { .. }
             | Call::Wait { .. }
             | Call::Futex { .. }
             | Call::Poll { .. }
@@ -125,17 +135,17 @@ fn transfer<'a>(seen: &Observation, call: &'a Call) -> Option<(&'static str, Str
     }
 }
 
-fn moved(who: &str, verb: &str, object: &str, value: i64, data: &[u8], event: &Event) -> Told {
+fn moved(who: &str, verb: &str, object: &str, value: i64, data: &[u8], waited: String) -> Told {
     let bytes = value.max(0) as u64;
     let head = format!("{who} {verb} {object}:");
     if bytes == 0 {
         let ending = if verb.starts_with("reads") { "end of file" } else { "nothing" };
-        return Told { head: format!("{head} {ending}"), transfer: None, times: 1, tail: waited(event) };
+        return Told { head: format!("{head} {ending}"), transfer: None, times: 1, tail: waited };
     }
     let data = &data[..data.len().min(bytes as usize)];
     let text = std::str::from_utf8(data).ok().filter(|_| (1..=QUOTED).contains(&data.len()));
     let quoted = text.map(|t| format!(", \"{}\"", t.escape_debug())).unwrap_or_default();
-    Told { head, transfer: Some(bytes), times: 1, tail: format!("{quoted}{}", waited(event)) }
+    Told { head, transfer: Some(bytes), times: 1, tail: quoted + &waited }
 }
 
 /// Calls other than transfers.

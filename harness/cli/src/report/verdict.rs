@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use grade::{CheckOutcome, CheckResult, Outcome, Source, Verdict};
+use grade::{CheckOutcome, CheckResult, Outcome, Reason, Source, Verdict};
 
 use crate::files;
 use crate::report::summary;
@@ -10,6 +10,19 @@ use crate::terminal::{self, BAD, CARE, DIM, GOOD, HEAD, Styled};
 
 /// Lines that fit on a screen of 24 with the shell's prompt.
 const SCREENFUL: usize = 22;
+
+/// The failure to begin with: the first, but of a hang the check that was made for its cause, for the first says no more
+/// than that there is no end.
+fn lead<'a>(failed: &[&'a CheckResult]) -> Option<&'a CheckResult> {
+    let first = *failed.first()?;
+    Some(failed.iter().rfind(|check| same_hang(check, first)).copied().unwrap_or(first))
+}
+
+/// Whether two failures tell of one and the same hang.
+fn same_hang(one: &CheckResult, other: &CheckResult) -> bool {
+    let launch = |check: &CheckResult| check.plan.as_ref().map(|plan| plan.replay.clone());
+    one.reason == Some(Reason::Hung) && other.reason == Some(Reason::Hung) && launch(one) == launch(other)
+}
 
 /// How a verdict is shown.
 pub struct View<'a> {
@@ -67,11 +80,15 @@ impl View<'_> {
     fn failed(&self, verdict: &Verdict) -> Vec<String> {
         let failed: Vec<&CheckResult> =
             verdict.checks.iter().filter(|check| check.outcome == CheckOutcome::Failed).collect();
-        let Some((first, others)) = failed.split_first() else {
+        let Some(lead) = lead(&failed) else {
             return vec![self.head(verdict, "no check says why")];
         };
-        let mut lines: Vec<String> = self.head(verdict, &first.message).lines().map(str::to_owned).collect();
-        lines.extend(self.evidence(first));
+        let mut lines: Vec<String> = self.head(verdict, &lead.message).lines().map(str::to_owned).collect();
+        lines.extend(self.evidence(lead));
+        let others: Vec<&CheckResult> = failed
+            .into_iter()
+            .filter(|check| check.id != lead.id && (self.verbose || !same_hang(check, lead)))
+            .collect();
         if !others.is_empty() {
             lines.push(String::new());
             for check in others {
@@ -95,7 +112,14 @@ impl View<'_> {
             lines.extend(self.excerpt(source));
         }
         for line in check.evidence.iter().flat_map(|evidence| evidence.lines()) {
-            lines.push(format!("  {line}"));
+            let indent = 2 + line.chars().take_while(|c| *c == ' ').count();
+            if terminal::columns(line) + 2 <= self.width {
+                lines.push(format!("  {line}"));
+                continue;
+            }
+            for (n, part) in terminal::wrap(line, self.width.saturating_sub(indent + 2)).into_iter().enumerate() {
+                lines.push(format!("{:1$}{part}", "", if n == 0 { indent } else { indent + 2 }));
+            }
         }
         lines
     }
