@@ -129,7 +129,7 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 12] = [
     Row {
         name: "map_private",
         module: MMAP,
@@ -174,6 +174,15 @@ const ROWS: [Row; 11] = [
         usage: "pipe_eof MESSAGE",
         title: "the child that never leaves its loop",
         spec: spec::pipes::pipe_eof,
+    },
+    Row {
+        name: "pipe_reply",
+        module: PIPES,
+        file: "reply.rs",
+        kind: Kind::Write,
+        usage: "pipe_reply",
+        title: "question and answer over two pipes",
+        spec: spec::pipes_reply::pipe_reply,
     },
     Row {
         name: "fdopen_pipe",

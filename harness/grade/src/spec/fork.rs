@@ -205,7 +205,7 @@ fn holds(memory: &[u8], number: u64) -> bool {
 }
 
 /// `waits-blocking`: while all others are held, a process that waits uses no processor.
-fn waits_blocking(run: &Run) -> Finding {
+pub(super) fn waits_blocking(run: &Run) -> Finding {
     let processes = || run.seen.processes.iter().enumerate().map(|(i, p)| (ProcessId(i as u32), p));
     let sleeper = processes().find(|(id, _)| sleeps_of(run, *id) >= POLLING);
     let spinner = processes().find(|(_, p)| p.cpu_while_alone > WAITING);
