@@ -129,7 +129,7 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 13] = [
     Row {
         name: "map_private",
         module: MMAP,
@@ -183,6 +183,15 @@ const ROWS: [Row; 12] = [
         usage: "pipe_reply",
         title: "question and answer over two pipes",
         spec: spec::pipes_reply::pipe_reply,
+    },
+    Row {
+        name: "pipe_capacity",
+        module: PIPES,
+        file: "capacity.rs",
+        kind: Kind::Write,
+        usage: "pipe_capacity [BYTES]",
+        title: "how much a pipe holds",
+        spec: spec::pipes_full::pipe_capacity,
     },
     Row {
         name: "fdopen_pipe",

@@ -23,7 +23,11 @@ pub(crate) fn pipe_capacity() -> Spec {
             Check::outside("reports", "a failing pipe or fcntl is reported, and nothing is printed", reports),
             Check::outside("output", "it prints `capacity C filled F`, with C at least BYTES", answer),
             Check::seen("asks-kernel", "C is what the kernel says of the pipe (F_GETPIPE_SZ)", asks_kernel),
-            Check::seen("until-eagain", "it writes until the pipe is full: EAGAIN, and no write that blocks", until_eagain),
+            Check::seen(
+                "until-eagain",
+                "it writes until the pipe is full: EAGAIN, and no write that blocks",
+                until_eagain,
+            ),
             Check::seen("counts-written", "F is what the writes have put into the pipe", counts_written),
             Check::seen("short-io", "a write that took less is not yet the end", counts_written),
             Check::seen("eintr", "it is right when a write is interrupted", counts_written),
@@ -45,14 +49,16 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let larger = capacity_plan("a larger one", Some(nonce.number(70_000, 130_000)));
     let smaller = capacity_plan("a small one", Some(nonce.number(4_097, 16_000)));
     let cut = cut(&smaller, &[On::Pipe], calls::WRITES, "write", 100).judged_by(&["short-io", "until-eagain"]);
-    let refused = larger
-        .again("the size is refused", &[])
-        .reports(CONTROLS, None, libc::EPERM)
-        .fault(failing(&["fcntl"], Some(On::Pipe), libc::EPERM));
-    let pipeless = plain
-        .again("pipe fails", &[])
-        .reports(PIPES, None, libc::EMFILE)
-        .fault(failing(calls::PIPE_CALLS, None, libc::EMFILE));
+    let refused = larger.again("the size is refused", &[]).reports(CONTROLS, None, libc::EPERM).fault(failing(
+        &["fcntl"],
+        Some(On::Pipe),
+        libc::EPERM,
+    ));
+    let pipeless = plain.again("pipe fails", &[]).reports(PIPES, None, libc::EMFILE).fault(failing(
+        calls::PIPE_CALLS,
+        None,
+        libc::EMFILE,
+    ));
     let interrupted = interrupted(&plain, &[On::Pipe]);
     vec![
         plain,
@@ -76,8 +82,10 @@ fn numbers(run: &Run) -> Result<(u64, u64), Objection> {
         Some((capacity.parse().ok()?, filled.parse().ok()?))
     });
     parsed.ok_or_else(|| {
-        let words =
-            format!("The program printed {}; one line `capacity C filled F` is wanted.", quoted(&run.seen.stdout.bytes));
+        let words = format!(
+            "The program printed {}; one line `capacity C filled F` is wanted.",
+            quoted(&run.seen.stdout.bytes)
+        );
         Failure::new(Reason::WrongOutput, words).evidences(complaints(run.seen)).into()
     })
 }
