@@ -157,11 +157,8 @@ fn not_replied(run: &Run, used: &[ObjectId]) -> Objection {
 /// Whether this process read (or wrote) these bytes from (to) this pipe.
 fn carried(seen: &Observation, pipe: ObjectId, process: ProcessId, wrote: bool, bytes: &[u8]) -> bool {
     let own = |t: &calls::Transfer| t.event.process == process;
-    let all: Vec<_> = if wrote {
-        writes_of(seen, pipe).filter(own).collect()
-    } else {
-        reads_of(seen, pipe).filter(own).collect()
-    };
+    let all: Vec<_> =
+        if wrote { writes_of(seen, pipe).filter(own).collect() } else { reads_of(seen, pipe).filter(own).collect() };
     let moved: u64 = all.iter().map(|t| t.bytes).sum();
     let inside = all.iter().any(|t| t.inside);
     moved >= bytes.len() as u64 && (inside || contains(&joined(all.into_iter()), bytes))
