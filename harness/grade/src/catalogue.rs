@@ -129,7 +129,7 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 14] = [
     Row {
         name: "map_private",
         module: MMAP,
@@ -192,6 +192,15 @@ const ROWS: [Row; 13] = [
         usage: "pipe_capacity [BYTES]",
         title: "how much a pipe holds",
         spec: spec::pipes_full::pipe_capacity,
+    },
+    Row {
+        name: "pipe_partial",
+        module: PIPES,
+        file: "partial.rs",
+        kind: Kind::Write,
+        usage: "pipe_partial FILE",
+        title: "a writer that is refused and loses nothing",
+        spec: spec::pipes_partial::pipe_partial,
     },
     Row {
         name: "fdopen_pipe",
