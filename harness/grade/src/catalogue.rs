@@ -129,7 +129,7 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 15] = [
     Row {
         name: "map_private",
         module: MMAP,
@@ -156,6 +156,15 @@ const ROWS: [Row; 14] = [
         usage: "shared_anon A B",
         title: "two processes, one memory, no sleep",
         spec: spec::fork::shared_anon,
+    },
+    Row {
+        name: "fork_reap",
+        module: FORK,
+        file: "reap.rs",
+        kind: Kind::Write,
+        usage: "fork_reap N",
+        title: "how each of your children ended",
+        spec: spec::fork_reap::fork_reap,
     },
     Row {
         name: "pipe_hello",

@@ -5,6 +5,7 @@ mod common;
 mod copying;
 pub(crate) mod fifos;
 pub(crate) mod fork;
+pub(crate) mod fork_reap;
 pub(crate) mod io;
 pub(crate) mod mmap;
 pub(crate) mod pipes;
