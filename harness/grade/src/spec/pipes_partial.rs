@@ -10,11 +10,14 @@ use super::common::channels::ends_closed;
 use super::common::family::capital;
 use super::common::plans::{bad_usage, cuts, failing, fault, interrupted, orders};
 use super::common::{FORKS, OPENS, PIPES, child_prints, order, output, reaped, reports, under_faults, usage};
-use super::fork::waits_blocking;
+use super::fork;
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
 
 /// The kernel's names of calls that wait for a descriptor to become ready.
 const POLLS: &[&str] = &["poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2"];
+
+/// Refused so often in a row, without having waited, a process does nothing but ask.
+const ASKING: usize = 20;
 
 /// Some pipes full.
 const LARGE: u64 = 300_000;
@@ -165,4 +168,25 @@ fn nothing_lost(run: &Run) -> Finding {
         crate::Objection::Open(_) => output(run),
         fails => Err(fails),
     })
+}
+
+/// `waits-blocking`: between two refusals the parent waits in a call that blocks.
+fn waits_blocking(run: &Run) -> Finding {
+    let mut refused = 0;
+    for (_, event, call, result) in run.seen.calls().filter(|(_, event, ..)| event.process == ROOT) {
+        refused = match (call, result) {
+            (Call::Write { .. } | Call::Move { .. }, Some(Err(libc::EAGAIN))) | (Call::Poll { timeout: 0, .. }, _) => {
+                refused + 1
+            }
+            (Call::Write { .. } | Call::Move { .. } | Call::Poll { .. }, _) => 0,
+            _ => refused,
+        };
+        if refused == ASKING {
+            let words = format!(
+                "The parent asks again and again whether the pipe has room, {ASKING} times in a row, and waits for nothing: after EAGAIN let it block in poll, with POLLOUT and no time limit, until there is room."
+            );
+            return Failure::new(Reason::WrongState, words).at(event.source.as_ref()).found();
+        }
+    }
+    fork::waits_blocking(run)
 }
