@@ -129,7 +129,7 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 16] = [
     Row {
         name: "map_private",
         module: MMAP,
@@ -165,6 +165,15 @@ const ROWS: [Row; 15] = [
         usage: "fork_reap N",
         title: "how each of your children ended",
         spec: spec::fork_reap::fork_reap,
+    },
+    Row {
+        name: "shared_counter",
+        module: FORK,
+        file: "shared_counter.rs",
+        kind: Kind::Write,
+        usage: "shared_counter P N",
+        title: "one counter for many processes",
+        spec: spec::shared_counter::shared_counter,
     },
     Row {
         name: "pipe_hello",
