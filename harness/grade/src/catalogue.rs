@@ -129,7 +129,7 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 16] = [
     Row {
         name: "map_private",
         module: MMAP,
@@ -158,6 +158,24 @@ const ROWS: [Row; 11] = [
         spec: spec::fork::shared_anon,
     },
     Row {
+        name: "fork_reap",
+        module: FORK,
+        file: "reap.rs",
+        kind: Kind::Write,
+        usage: "fork_reap N",
+        title: "how each of your children ended",
+        spec: spec::fork_reap::fork_reap,
+    },
+    Row {
+        name: "shared_counter",
+        module: FORK,
+        file: "shared_counter.rs",
+        kind: Kind::Write,
+        usage: "shared_counter P N",
+        title: "one counter for many processes",
+        spec: spec::shared_counter::shared_counter,
+    },
+    Row {
         name: "pipe_hello",
         module: PIPES,
         file: "hello.rs",
@@ -174,6 +192,33 @@ const ROWS: [Row; 11] = [
         usage: "pipe_eof MESSAGE",
         title: "the child that never leaves its loop",
         spec: spec::pipes::pipe_eof,
+    },
+    Row {
+        name: "pipe_reply",
+        module: PIPES,
+        file: "reply.rs",
+        kind: Kind::Write,
+        usage: "pipe_reply",
+        title: "question and answer over two pipes",
+        spec: spec::pipes_reply::pipe_reply,
+    },
+    Row {
+        name: "pipe_capacity",
+        module: PIPES,
+        file: "capacity.rs",
+        kind: Kind::Write,
+        usage: "pipe_capacity [BYTES]",
+        title: "how much a pipe holds",
+        spec: spec::pipes_full::pipe_capacity,
+    },
+    Row {
+        name: "pipe_partial",
+        module: PIPES,
+        file: "partial.rs",
+        kind: Kind::Write,
+        usage: "pipe_partial FILE",
+        title: "a writer that is refused and loses nothing",
+        spec: spec::pipes_partial::pipe_partial,
     },
     Row {
         name: "fdopen_pipe",

@@ -5,9 +5,14 @@ mod common;
 mod copying;
 pub(crate) mod fifos;
 pub(crate) mod fork;
+pub(crate) mod fork_reap;
 pub(crate) mod io;
 pub(crate) mod mmap;
 pub(crate) mod pipes;
+pub(crate) mod pipes_full;
+pub(crate) mod pipes_partial;
+pub(crate) mod pipes_reply;
+pub(crate) mod shared_counter;
 pub(crate) mod signals;
 pub(crate) mod stdio;
 #[cfg(test)]

@@ -110,7 +110,7 @@ fn shared_mapping(run: &Run) -> Finding {
 }
 
 /// Says what mapping there is instead of a shared one.
-fn not_shared(run: &Run, fork: usize) -> Failure {
+pub(super) fn not_shared(run: &Run, fork: usize) -> Failure {
     let mapped = |wanted: i32, after: bool| {
         run.seen.successes().find(move |(index, _, call, _)| {
             matches!(call, Call::Mmap { flags, prot, .. }
@@ -176,7 +176,7 @@ fn values_in_shared_memory(run: &Run) -> Finding {
     Failure::new(Reason::WrongState, message).found()
 }
 
-fn later_snapshots(seen: &Observation, fork: usize) -> impl Iterator<Item = &Snapshot> {
+pub(super) fn later_snapshots(seen: &Observation, fork: usize) -> impl Iterator<Item = &Snapshot> {
     seen.events.iter().skip(fork + 1).flat_map(|event| match &event.what {
         What::Exited { snapshots, .. } | What::Forked { snapshots, .. } => snapshots.as_slice(),
         What::Called { call: Call::Munmap { snapshots, .. }, .. } => snapshots.as_slice(),
@@ -197,7 +197,7 @@ fn numbers(run: &Run) -> Vec<u64> {
 }
 
 /// Whether memory holds a number: as an integer of 32 bits or more at any alignment, or in decimal digits.
-fn holds(memory: &[u8], number: u64) -> bool {
+pub(super) fn holds(memory: &[u8], number: u64) -> bool {
     let binary = u32::try_from(number).map(|n| n.to_le_bytes().to_vec()).unwrap_or(number.to_le_bytes().to_vec());
     let float = (number as f64).to_le_bytes();
     let decimal = number.to_string();
@@ -205,7 +205,7 @@ fn holds(memory: &[u8], number: u64) -> bool {
 }
 
 /// `waits-blocking`: while all others are held, a process that waits uses no processor.
-fn waits_blocking(run: &Run) -> Finding {
+pub(super) fn waits_blocking(run: &Run) -> Finding {
     let processes = || run.seen.processes.iter().enumerate().map(|(i, p)| (ProcessId(i as u32), p));
     let sleeper = processes().find(|(id, _)| sleeps_of(run, *id) >= POLLING);
     let spinner = processes().find(|(_, p)| p.cpu_while_alone > WAITING);

@@ -3,6 +3,7 @@
 pub(super) mod calls;
 pub(super) mod channels;
 pub(super) mod endings;
+pub(super) mod ends;
 pub(super) mod family;
 pub(super) mod plans;
 pub(super) mod refusals;
