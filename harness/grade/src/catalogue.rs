@@ -129,7 +129,16 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 12] = [
+    Row {
+        name: "map_read",
+        module: MMAP,
+        file: "read.rs",
+        kind: Kind::Write,
+        usage: "map_read FILE",
+        title: "a file as an array of bytes",
+        spec: spec::mmap::map_read,
+    },
     Row {
         name: "map_private",
         module: MMAP,

@@ -2,7 +2,7 @@
 
 use observe::{InputFile, On, Who};
 
-use super::mappings;
+use super::mapping::mappings;
 use crate::spec::Spec;
 use crate::spec::common::calls::{self, ROOT, files, reads_of, writes_of};
 use crate::spec::common::plans::{bad_usage, cuts, failing, interrupted, orders};
