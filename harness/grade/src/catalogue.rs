@@ -129,7 +129,7 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 13] = [
     Row {
         name: "map_read",
         module: MMAP,
@@ -138,6 +138,15 @@ const ROWS: [Row; 12] = [
         usage: "map_read FILE",
         title: "a file as an array of bytes",
         spec: spec::mmap::map_read,
+    },
+    Row {
+        name: "map_write",
+        module: MMAP,
+        file: "write.rs",
+        kind: Kind::Write,
+        usage: "map_write FILE",
+        title: "a file written by stores to memory",
+        spec: spec::mmap::map_write,
     },
     Row {
         name: "map_private",

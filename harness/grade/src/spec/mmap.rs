@@ -4,7 +4,9 @@ mod mapping;
 mod private;
 mod read;
 mod shared;
+mod write;
 
 pub(crate) use private::map_private;
 pub(crate) use read::map_read;
 pub(crate) use shared::map_shared;
+pub(crate) use write::map_write;

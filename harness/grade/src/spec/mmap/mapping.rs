@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use observe::{Call, Event, ObjectId, On, ProcessId};
+use observe::{Call, Event, Exit, ObjectId, On, ProcessId};
 
 use crate::spec::common::calls::{WRITES, files, reads_of};
 use crate::spec::common::endings::output;
 use crate::spec::common::plans::{cut, interrupted};
+use crate::spec::common::text::quoted;
 use crate::{Failure, Finding, Objection, Plan, Reason, Run};
 
 /// Bytes of a page.
@@ -29,6 +30,13 @@ pub struct Mapping<'a> {
     pub flags: i32,
     /// It may be written, be it only later.
     pub writable: bool,
+}
+
+impl Mapping<'_> {
+    /// What is stored there goes to the file.
+    pub fn is_shared(&self) -> bool {
+        self.flags & libc::MAP_TYPE != libc::MAP_PRIVATE
+    }
 }
 
 /// The mappings of this file, in order.
@@ -103,6 +111,28 @@ pub fn read_only_open(run: &Run) -> Finding {
         None if run.plan.launch.files.iter().any(|f| f.mode & 0o200 == 0) => output(run),
         None => Ok(()),
     }
+}
+
+/// This file has these bytes; `why` ends the sentence that says what it has instead.
+pub fn contains(run: &Run, path: &str, expected: &[u8], why: &str) -> Finding {
+    let wrong = |message: String| Failure::new(Reason::WrongState, message).found();
+    let Some(left) = run.seen.file(path) else { return wrong(format!("There is no {path} at the end: {why}.")) };
+    if left.len != expected.len() as u64 {
+        return wrong(format!("{path} is {} bytes long instead of {}: {why}.", left.len, expected.len()));
+    }
+    match left.bytes.iter().zip(expected).position(|(a, b)| a != b) {
+        None => Ok(()),
+        Some(at) => {
+            let end = (at + 8).min(expected.len());
+            let (is, should) = (quoted(&left.bytes[at..end]), quoted(&expected[at..end]));
+            wrong(format!("{path} differs from byte {at} on: {is} instead of {should}: {why}."))
+        }
+    }
+}
+
+/// Died of this signal.
+pub fn killed_by(run: &Run, signal: i32) -> bool {
+    run.seen.exit() == Some(Exit::Signal(signal))
 }
 
 /// The same run with writes to standard output cut to three bytes, and with every second one interrupted.

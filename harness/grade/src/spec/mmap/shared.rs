@@ -113,7 +113,7 @@ fn file_changed(run: &Run) -> Finding {
 }
 
 /// `shared-mapping`: FILE is mapped, writable and MAP_SHARED.
-fn shared_mapping(run: &Run) -> Finding {
+pub fn shared_mapping(run: &Run) -> Finding {
     let path = run.plan.argument(0);
     let made = mappings(run, &path);
     if made.iter().any(|m| m.flags & libc::MAP_TYPE != libc::MAP_PRIVATE && m.writable) {
