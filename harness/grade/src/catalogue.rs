@@ -129,7 +129,7 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 14] = [
     Row {
         name: "map_read",
         module: MMAP,
@@ -165,6 +165,15 @@ const ROWS: [Row; 13] = [
         usage: "map_shared FILE BYTE",
         title: "change a file by a store to memory",
         spec: spec::mmap::map_shared,
+    },
+    Row {
+        name: "map_anonymous",
+        module: MMAP,
+        file: "anonymous.rs",
+        kind: Kind::Write,
+        usage: "map_anonymous PAGES STRIDE",
+        title: "memory that is made when it is touched",
+        spec: spec::mmap::map_anonymous,
     },
     Row {
         name: "shared_anon",

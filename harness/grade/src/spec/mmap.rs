@@ -1,11 +1,13 @@
 //! `03_mmap`: files and memory, mapped.
 
+mod anonymous;
 mod mapping;
 mod private;
 mod read;
 mod shared;
 mod write;
 
+pub(crate) use anonymous::map_anonymous;
 pub(crate) use private::map_private;
 pub(crate) use read::map_read;
 pub(crate) use shared::map_shared;
