@@ -129,7 +129,7 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 15] = [
     Row {
         name: "map_read",
         module: MMAP,
@@ -174,6 +174,15 @@ const ROWS: [Row; 14] = [
         usage: "map_anonymous PAGES STRIDE",
         title: "memory that is made when it is touched",
         spec: spec::mmap::map_anonymous,
+    },
+    Row {
+        name: "map_offset",
+        module: MMAP,
+        file: "offset.rs",
+        kind: Kind::Write,
+        usage: "map_offset FILE OFFSET LEN",
+        title: "a piece of a file, from anywhere",
+        spec: spec::mmap::map_offset,
     },
     Row {
         name: "shared_anon",

@@ -2,12 +2,14 @@
 
 mod anonymous;
 mod mapping;
+mod offset;
 mod private;
 mod read;
 mod shared;
 mod write;
 
 pub(crate) use anonymous::map_anonymous;
+pub(crate) use offset::map_offset;
 pub(crate) use private::map_private;
 pub(crate) use read::map_read;
 pub(crate) use shared::map_shared;
