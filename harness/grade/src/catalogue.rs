@@ -129,7 +129,7 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 16] = [
     Row {
         name: "map_read",
         module: MMAP,
@@ -183,6 +183,15 @@ const ROWS: [Row; 15] = [
         usage: "map_offset FILE OFFSET LEN",
         title: "a piece of a file, from anywhere",
         spec: spec::mmap::map_offset,
+    },
+    Row {
+        name: "map_unmap",
+        module: MMAP,
+        file: "unmap.rs",
+        kind: Kind::Write,
+        usage: "map_unmap FILE",
+        title: "a hole, and who falls into it",
+        spec: spec::mmap::map_unmap,
     },
     Row {
         name: "shared_anon",

@@ -6,6 +6,7 @@ mod offset;
 mod private;
 mod read;
 mod shared;
+mod unmap;
 mod write;
 
 pub(crate) use anonymous::map_anonymous;
@@ -13,4 +14,5 @@ pub(crate) use offset::map_offset;
 pub(crate) use private::map_private;
 pub(crate) use read::map_read;
 pub(crate) use shared::map_shared;
+pub(crate) use unmap::map_unmap;
 pub(crate) use write::map_write;
