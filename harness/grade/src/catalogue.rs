@@ -129,7 +129,7 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 16] = [
+const ROWS: [Row; 17] = [
     Row {
         name: "map_read",
         module: MMAP,
@@ -192,6 +192,15 @@ const ROWS: [Row; 16] = [
         usage: "map_unmap FILE",
         title: "a hole, and who falls into it",
         spec: spec::mmap::map_unmap,
+    },
+    Row {
+        name: "map_cat",
+        module: MMAP,
+        file: "cat.rs",
+        kind: Kind::Write,
+        usage: "map_cat FILE",
+        title: "a file to standard output, without a read",
+        spec: spec::mmap::map_cat,
     },
     Row {
         name: "shared_anon",

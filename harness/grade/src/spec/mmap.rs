@@ -1,6 +1,7 @@
 //! `03_mmap`: files and memory, mapped.
 
 mod anonymous;
+mod cat;
 mod mapping;
 mod offset;
 mod private;
@@ -10,6 +11,7 @@ mod unmap;
 mod write;
 
 pub(crate) use anonymous::map_anonymous;
+pub(crate) use cat::map_cat;
 pub(crate) use offset::map_offset;
 pub(crate) use private::map_private;
 pub(crate) use read::map_read;
