@@ -129,7 +129,25 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 16] = [
+const ROWS: &[Row] = &[
+    Row {
+        name: "map_read",
+        module: MMAP,
+        file: "read.rs",
+        kind: Kind::Write,
+        usage: "map_read FILE",
+        title: "a file as an array of bytes",
+        spec: spec::mmap::map_read,
+    },
+    Row {
+        name: "map_write",
+        module: MMAP,
+        file: "write.rs",
+        kind: Kind::Write,
+        usage: "map_write FILE",
+        title: "a file written by stores to memory",
+        spec: spec::mmap::map_write,
+    },
     Row {
         name: "map_private",
         module: MMAP,
@@ -147,6 +165,42 @@ const ROWS: [Row; 16] = [
         usage: "map_shared FILE BYTE",
         title: "change a file by a store to memory",
         spec: spec::mmap::map_shared,
+    },
+    Row {
+        name: "map_anonymous",
+        module: MMAP,
+        file: "anonymous.rs",
+        kind: Kind::Write,
+        usage: "map_anonymous PAGES STRIDE",
+        title: "memory that is made when it is touched",
+        spec: spec::mmap::map_anonymous,
+    },
+    Row {
+        name: "map_offset",
+        module: MMAP,
+        file: "offset.rs",
+        kind: Kind::Write,
+        usage: "map_offset FILE OFFSET LEN",
+        title: "a piece of a file, from anywhere",
+        spec: spec::mmap::map_offset,
+    },
+    Row {
+        name: "map_unmap",
+        module: MMAP,
+        file: "unmap.rs",
+        kind: Kind::Write,
+        usage: "map_unmap FILE",
+        title: "a hole, and who falls into it",
+        spec: spec::mmap::map_unmap,
+    },
+    Row {
+        name: "map_cat",
+        module: MMAP,
+        file: "cat.rs",
+        kind: Kind::Write,
+        usage: "map_cat FILE",
+        title: "a file to standard output, without a read",
+        spec: spec::mmap::map_cat,
     },
     Row {
         name: "shared_anon",

@@ -71,6 +71,9 @@ fn told(seen: &Observation, index: usize, event: &Event) -> Option<Told> {
             }
             plain(deed(seen, index, event, call, *value)?)
         }
+        What::Called { call: Call::Mmap { .. }, result: Some(Err(errno)), .. } => {
+            plain(format!("is refused a mapping ({:?})", nix::errno::Errno::from_raw(*errno)))
+        }
         What::Called { call: Call::Write { object: Some(o), .. }, result: Some(Err(libc::EPIPE)), .. } => {
             plain(format!("writes to {} and finds no reader (EPIPE)", label(seen, *o)))
         }
@@ -158,12 +161,20 @@ fn deed(seen: &Observation, index: usize, event: &Event, call: &Call, value: i64
             let shared = flags & libc::MAP_TYPE != libc::MAP_PRIVATE;
             let what = match object {
                 Some(o) => label(seen, *o),
-                None if shared => "anonymous memory".into(),
-                None => return None,
+                // The allocator's and the threads' own are of no interest.
+                None if !shared && (event.source.is_none() || flags & libc::MAP_STACK != 0) => return None,
+                None => "anonymous memory".into(),
             };
             let how = if shared { "shared" } else { "private" };
             let writable = if prot & libc::PROT_WRITE != 0 { "writable" } else { "read-only" };
             format!("maps {what}, {how} and {writable}, {}", counted(*len, "byte"))
+        }
+        Call::Munmap { len, .. } if event.source.is_some() => format!("unmaps {}", counted(*len, "byte")),
+        Call::Mremap { old_len, new_len, .. } => {
+            format!("makes a mapping of {} one of {}", counted(*old_len, "byte"), counted(*new_len, "byte"))
+        }
+        Call::Msync { len, flags, .. } if flags & libc::MS_SYNC != 0 => {
+            format!("has {} of a mapping written to the device", counted(*len, "byte"))
         }
         Call::Open { flags, object: Some(o), .. } => {
             let way = match flags & libc::O_ACCMODE {

@@ -182,6 +182,8 @@ pub enum Call {
         fd: i32,
         /// What it names.
         object: Option<ObjectId>,
+        /// Where the bytes lie in the writer's memory; of several pieces, the first.
+        address: u64,
         /// Bytes asked for.
         asked: u64,
         /// Offset of the positioned kinds.

@@ -70,25 +70,31 @@ fn transfer(caller: &Caller<'_>, sysno: Sysno, a: [u64; 6]) -> Option<Call> {
     let fd = a[0] as i32;
     let object = caller.object(fd);
     let read = |asked, offset| Call::Read { fd, object, asked, offset, data: Vec::new() };
-    let write = |asked, offset, data| Call::Write { fd, object, asked, offset, data };
+    let write = |address, asked, offset, data| Call::Write { fd, object, address, asked, offset, data };
     Some(match c_long::from(sysno.0) {
         libc::SYS_read | libc::SYS_recvfrom => read(a[2], None),
         libc::SYS_pread64 => read(a[2], Some(a[3])),
         libc::SYS_readv => read(memory::vectors(caller.tid, a[1], a[2], 0).1, None),
         libc::SYS_preadv | libc::SYS_preadv2 => read(memory::vectors(caller.tid, a[1], a[2], 0).1, Some(a[3])),
         libc::SYS_recvmsg => read(message_vectors(caller, a[1]).1, None),
-        libc::SYS_write | libc::SYS_sendto => write(a[2], None, caller.bytes(a[1], a[2])),
-        libc::SYS_pwrite64 => write(a[2], Some(a[3]), caller.bytes(a[1], a[2])),
+        libc::SYS_write | libc::SYS_sendto => write(a[1], a[2], None, caller.bytes(a[1], a[2])),
+        libc::SYS_pwrite64 => write(a[1], a[2], Some(a[3]), caller.bytes(a[1], a[2])),
         libc::SYS_writev | libc::SYS_pwritev | libc::SYS_pwritev2 => {
             let (data, asked) = memory::vectors(caller.tid, a[1], a[2], caller.keep);
-            write(asked, (c_long::from(sysno.0) != libc::SYS_writev).then_some(a[3]), data)
+            write(first_vector(caller, a[1]), asked, (c_long::from(sysno.0) != libc::SYS_writev).then_some(a[3]), data)
         }
         libc::SYS_sendmsg => {
             let (data, asked) = message_vectors(caller, a[1]);
-            write(asked, None, data)
+            let vectors = memory::word(caller.tid, a[1] + 16).unwrap_or(0);
+            write(first_vector(caller, vectors), asked, None, data)
         }
         _ => return None,
     })
+}
+
+/// Where the first piece of an array of `struct iovec` lies.
+fn first_vector(caller: &Caller<'_>, address: u64) -> u64 {
+    memory::word(caller.tid, address).unwrap_or(0)
 }
 
 /// The vectors of a `struct msghdr`.

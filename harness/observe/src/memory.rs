@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
-const PAGE: u64 = 4096;
+/// Bytes of a page.
+pub(crate) const PAGE: u64 = 4096;
 
 /// Reads up to `len` bytes; fewer where the memory ends.
 pub(crate) fn read(tid: i32, address: u64, len: usize) -> Vec<u8> {

@@ -168,11 +168,20 @@ pub struct Limits {
     /// Bytes of memory touched by all processes together, shared memory and memory files included: not a limit of the
     /// kernel's, but looked after many times a second. Who passes it is killed.
     pub memory: u64,
+    /// Memory may come in pages larger than the smallest without being asked for (`PR_SET_THP_DISABLE` if not).
+    pub huge_pages: bool,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { processes: 128, address_space: 16 << 30, disk: 1 << 30, descriptors: 256, memory: 2 << 30 }
+        Limits {
+            processes: 128,
+            address_space: 16 << 30,
+            disk: 1 << 30,
+            descriptors: 256,
+            memory: 2 << 30,
+            huge_pages: true,
+        }
     }
 }
 

@@ -15,14 +15,14 @@ use framehop::{FrameAddress, Module, ModuleSectionInfo, Unwinder};
 use memmap2::Mmap;
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
 
-use crate::memory;
+use crate::memory::{self, PAGE};
 use crate::observation::SourceLine;
 use crate::process_files::{self, Region};
 
 /// Frames looked at, at most; deeper stacks are recursion that nobody reads.
 const DEPTH: usize = 64;
-/// Stack bytes fetched at once; deeper words are fetched singly.
-const STACK_CHUNK: usize = 16 << 10;
+/// Stack bytes fetched page by page; deeper words are fetched singly.
+const STACK_KEPT: u64 = 16 << 10;
 /// Images kept between launches.
 const KEPT: usize = 32;
 
@@ -287,8 +287,19 @@ impl AddressSpace {
         if self.module(ip).is_none() {
             self.reload(pid, images, program);
         }
-        let stack = memory::read(tid, sp, STACK_CHUNK);
+        let mut stack = Vec::new();
         let mut read_stack = |address: u64| -> Result<u64, ()> {
+            let wanted = address.saturating_sub(sp).saturating_add(8);
+            // Page by page, as far as the frames go: whoever reads on beyond the stack may reach, and so make, a page
+            // of another mapping, and the program would find it touched.
+            while (stack.len() as u64) < wanted && wanted <= STACK_KEPT {
+                let from = sp + stack.len() as u64;
+                let page = memory::read(tid, from, (PAGE - from % PAGE) as usize);
+                if page.is_empty() {
+                    break;
+                }
+                stack.extend(page);
+            }
             let within = address
                 .checked_sub(sp)
                 .and_then(|at| stack.get(at as usize..at as usize + 8))

@@ -161,6 +161,10 @@ impl Inside<'_> {
         set(Resource::RLIMIT_NOFILE, limits.descriptors)?;
         set(Resource::RLIMIT_CPU, cpu_seconds(self.launch))?;
         set(Resource::RLIMIT_MEMLOCK, LOCKED)?;
+        if !limits.huge_pages {
+            // SAFETY: prctl with this operation takes plain numbers. A kernel without huge pages refuses, and has none.
+            unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+        }
         if self.rung == Rung::F {
             // Counted in the box's own user namespace, guardian included. The file system's size stops a file that
             // is really that long, with ENOSPC; this stops one that only says so.

@@ -109,7 +109,14 @@ impl Scenario {
     }
 
     pub fn write(&mut self, times: (u64, u64), who: u32, line: u32, (fd, object): (i32, ObjectId), data: &[u8]) {
-        let call = Call::Write { fd, object: Some(object), asked: data.len() as u64, offset: None, data: data.into() };
+        let call = Call::Write {
+            fd,
+            object: Some(object),
+            address: 0,
+            asked: data.len() as u64,
+            offset: None,
+            data: data.into(),
+        };
         self.call(times, who, line, call, Some(Ok(data.len() as i64)));
     }
 

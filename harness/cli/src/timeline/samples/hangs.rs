@@ -101,7 +101,14 @@ pub(super) fn both_pipes_full() -> Observation {
             s.write((1_136 + i * 40, 1_150 + i * 40), child, 31, (6, back), &text.to_ascii_uppercase());
         }
     }
-    let full = |fd, object| Call::Write { fd, object: Some(object), asked: 4096, offset: None, data: text.clone() };
+    let full = |fd, object| Call::Write {
+        fd,
+        object: Some(object),
+        address: 0,
+        asked: 4096,
+        offset: None,
+        data: text.clone(),
+    };
     s.call((2_400, 2_400), 0, 20, full(4, there), None);
     s.read((1_765, 1_780), child, 30, (3, there), &text);
     s.call((1_800, 1_800), child, 31, full(6, back), None);

@@ -40,7 +40,7 @@ pub(super) fn sigpipe() -> Observation {
     s.close(1260, 0, 15, (3, pipe));
     s.wait((1300, 12_350), 0, 16, child);
     s.call((1340, 11_350), child, 23, Call::Sleep { nanoseconds: 10_000_000 }, Some(Ok(0)));
-    let write = Call::Write { fd: 4, object: Some(pipe), asked: 3, offset: None, data: b"two".to_vec() };
+    let write = Call::Write { fd: 4, object: Some(pipe), address: 0, asked: 3, offset: None, data: b"two".to_vec() };
     s.call((11_400, 11_420), child, 24, write, Some(Err(libc::EPIPE)));
     s.what(11_425, child, signalled(libc::SIGPIPE, Disposition::Handler));
     s.print(11_450, child, 31, b"No one is listening!\n");

@@ -38,6 +38,7 @@ impl<'a> Speaker<'a> {
         match &event.what {
             What::Called { call, result, injected, sysno } => {
                 let mut said = self.call(event.process, call, *result, sysno.name())?;
+                said.quiet &= event.source.is_none() || !changes_mappings(call);
                 said.quiet |= self.is_of_the_system(call, said.object);
                 self.remember(event.process, call, *result);
                 Some(if *injected { arranged(said) } else { said })
@@ -153,6 +154,15 @@ impl<'a> Speaker<'a> {
 
     fn kind(&self, object: Option<ObjectId>) -> Option<&ObjectKind> {
         object.and_then(|id| self.obs.objects.get(id.0 as usize)).map(|o| &o.kind)
+    }
+}
+
+/// A change of the address space that, where a line of the program's own makes it, is no housekeeping.
+fn changes_mappings(call: &Call) -> bool {
+    match call {
+        Call::Mmap { flags, .. } => flags & libc::MAP_STACK == 0,
+        Call::Munmap { .. } => true,
+        _ => false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use observe::{Call, InputFile, On};
 
-use super::mappings;
+use super::mapping::mappings;
 use crate::spec::Spec;
 use crate::spec::common::calls::{files, reads_of};
 use crate::spec::common::endings::status;

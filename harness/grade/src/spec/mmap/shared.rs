@@ -2,7 +2,7 @@
 
 use observe::{InputFile, On, Who};
 
-use super::mappings;
+use super::mapping::mappings;
 use crate::spec::Spec;
 use crate::spec::common::calls::{self, ROOT, files, reads_of, writes_of};
 use crate::spec::common::plans::{bad_usage, cuts, failing, interrupted, orders};
@@ -113,7 +113,7 @@ fn file_changed(run: &Run) -> Finding {
 }
 
 /// `shared-mapping`: FILE is mapped, writable and MAP_SHARED.
-fn shared_mapping(run: &Run) -> Finding {
+pub fn shared_mapping(run: &Run) -> Finding {
     let path = run.plan.argument(0);
     let made = mappings(run, &path);
     if made.iter().any(|m| m.flags & libc::MAP_TYPE != libc::MAP_PRIVATE && m.writable) {
