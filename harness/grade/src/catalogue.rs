@@ -129,7 +129,7 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 11] = [
+const ROWS: &[Row] = &[
     Row {
         name: "map_private",
         module: MMAP,
@@ -183,6 +183,15 @@ const ROWS: [Row; 11] = [
         usage: "fdopen_pipe A B C",
         title: "buffered streams over the two ends of a pipe",
         spec: spec::stdio::fdopen_pipe,
+    },
+    Row {
+        name: "flush_child",
+        module: STDIO,
+        file: "flush_child.rs",
+        kind: Kind::Mend,
+        usage: "flush_child SCORE",
+        title: "the child whose last word stays in its buffer",
+        spec: spec::child_streams::flush_child,
     },
     Row {
         name: "line_buffering",

@@ -1,6 +1,7 @@
 //! What is run for each exercise and what must be seen, a file a module.
 
 mod buffering;
+pub(crate) mod child_streams;
 mod common;
 mod copying;
 pub(crate) mod fifos;
