@@ -194,6 +194,15 @@ const ROWS: &[Row] = &[
         spec: spec::child_streams::flush_child,
     },
     Row {
+        name: "double_flush",
+        module: STDIO,
+        file: "double_flush.rs",
+        kind: Kind::Mend,
+        usage: "double_flush TEXT",
+        title: "a buffer that fork copies",
+        spec: spec::double_flush::double_flush,
+    },
+    Row {
         name: "line_buffering",
         module: STDIO,
         file: "line_buffering.rs",

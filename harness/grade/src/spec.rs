@@ -4,6 +4,7 @@ mod buffering;
 pub(crate) mod child_streams;
 mod common;
 mod copying;
+pub(crate) mod double_flush;
 pub(crate) mod fifos;
 pub(crate) mod fork;
 pub(crate) mod io;
