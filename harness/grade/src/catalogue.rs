@@ -203,6 +203,15 @@ const ROWS: &[Row] = &[
         spec: spec::double_flush::double_flush,
     },
     Row {
+        name: "fdopen_file",
+        module: STDIO,
+        file: "fdopen_file.rs",
+        kind: Kind::Write,
+        usage: "fdopen_file PATH NAME SCORE",
+        title: "a stream over a descriptor of your own",
+        spec: spec::stream_files::fdopen_file,
+    },
+    Row {
         name: "line_buffering",
         module: STDIO,
         file: "line_buffering.rs",

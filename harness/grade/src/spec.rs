@@ -12,6 +12,7 @@ pub(crate) mod mmap;
 pub(crate) mod pipes;
 pub(crate) mod signals;
 pub(crate) mod stdio;
+pub(crate) mod stream_files;
 #[cfg(test)]
 mod tests;
 
