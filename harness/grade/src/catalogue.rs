@@ -191,7 +191,7 @@ const ROWS: &[Row] = &[
         kind: Kind::Mend,
         usage: "flush_child SCORE",
         title: "the child whose last word stays in its buffer",
-        spec: spec::child_streams::flush_child,
+        spec: spec::stdio::flush_child,
     },
     Row {
         name: "double_flush",
@@ -200,7 +200,7 @@ const ROWS: &[Row] = &[
         kind: Kind::Mend,
         usage: "double_flush TEXT",
         title: "a buffer that fork copies",
-        spec: spec::double_flush::double_flush,
+        spec: spec::stdio::double_flush,
     },
     Row {
         name: "fdopen_file",
@@ -209,7 +209,16 @@ const ROWS: &[Row] = &[
         kind: Kind::Write,
         usage: "fdopen_file PATH NAME SCORE",
         title: "a stream over a descriptor of your own",
-        spec: spec::stream_files::fdopen_file,
+        spec: spec::stdio::fdopen_file,
+    },
+    Row {
+        name: "scan_number",
+        module: STDIO,
+        file: "scan_number.rs",
+        kind: Kind::Write,
+        usage: "scan_number",
+        title: "numbers from a pipe that stays open",
+        spec: spec::stdio::scan_number,
     },
     Row {
         name: "line_buffering",

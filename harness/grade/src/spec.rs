@@ -1,10 +1,7 @@
 //! What is run for each exercise and what must be seen, a file a module.
 
-mod buffering;
-pub(crate) mod child_streams;
 mod common;
 mod copying;
-pub(crate) mod double_flush;
 pub(crate) mod fifos;
 pub(crate) mod fork;
 pub(crate) mod io;
@@ -12,7 +9,6 @@ pub(crate) mod mmap;
 pub(crate) mod pipes;
 pub(crate) mod signals;
 pub(crate) mod stdio;
-pub(crate) mod stream_files;
 #[cfg(test)]
 mod tests;
 

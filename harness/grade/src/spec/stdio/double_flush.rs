@@ -2,12 +2,12 @@
 
 use observe::{On, Stdout};
 
-use super::Spec;
-use super::common::calls::{FORK_CALLS, ROOT, printed};
-use super::common::endings::{command_line, ended};
-use super::common::plans::{bad_usage, cut, failing, interrupted, orders, unwritable_output};
-use super::common::text::quoted;
-use super::common::{FORKS, order, output, reaped, reports, under_faults, usage};
+use crate::spec::Spec;
+use crate::spec::common::calls::{FORK_CALLS, ROOT, printed};
+use crate::spec::common::endings::{command_line, ended};
+use crate::spec::common::plans::{bad_usage, cut, failing, interrupted, orders, unwritable_output};
+use crate::spec::common::text::quoted;
+use crate::spec::common::{FORKS, order, output, reaped, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
 
 /// `double_flush TEXT`
@@ -54,7 +54,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("no arguments", &[]),
         bad_usage("two texts", &["one", "two"]),
     ]);
-    plans.push(cut(&plain, &[On::Stdout], super::common::calls::WRITES, "write", 3));
+    plans.push(cut(&plain, &[On::Stdout], crate::spec::common::calls::WRITES, "write", 3));
     plans.push(interrupted(&plain, &[On::Stdout, On::Pipe]));
     plans
 }
@@ -109,7 +109,7 @@ fn own_lines(run: &Run) -> Finding {
     let all = printed(run);
     for (who, by_root) in [("child", false), ("parent", true)] {
         let line = format!("{who}: {text}");
-        let has = |data: &[u8]| super::common::channels::contains(data, line.as_bytes());
+        let has = |data: &[u8]| crate::spec::common::channels::contains(data, line.as_bytes());
         let Some(print) = all.iter().find(|t| has(t.data)) else {
             return Err(Objection::open(format!("the line of the {who} was not seen in one write")));
         };

@@ -2,12 +2,12 @@
 
 use observe::{Ending, On, Who};
 
-use super::Spec;
-use super::common::calls::{self, ROOT, WRITES, joined, pipes, printed, reads_of, writes_of};
-use super::common::channels::{contains, ends_closed};
-use super::common::plans::{bad_usage, cuts, failing, interrupted, orders, unwritable_output};
-use super::common::text::{complaints, panicked, quoted};
-use super::common::{FORKS, PIPES, order, output, reaped, reports, under_faults, usage};
+use crate::spec::Spec;
+use crate::spec::common::calls::{self, ROOT, WRITES, joined, pipes, printed, reads_of, writes_of};
+use crate::spec::common::channels::{contains, ends_closed};
+use crate::spec::common::plans::{bad_usage, cuts, failing, interrupted, orders, unwritable_output};
+use crate::spec::common::text::{complaints, panicked, quoted};
+use crate::spec::common::{FORKS, PIPES, order, output, reaped, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
 
 /// `flush_child SCORE`
@@ -188,7 +188,7 @@ fn from_the_pipe(run: &Run) -> Finding {
     if run.seen.faults_hit.iter().all(|hits| *hits == 0) {
         return Err(Objection::open("the child wrote nothing to a pipe"));
     }
-    super::common::endings::ended(run)?;
+    crate::spec::common::endings::ended(run)?;
     let told = complaints(run.seen);
     let wrong = |words: &str| Failure::new(Reason::FaultNotHandled, words).evidences(told.clone()).found();
     if !run.seen.stdout.bytes.is_empty() {
@@ -199,5 +199,5 @@ fn from_the_pipe(run: &Run) -> Finding {
     if panicked(run.seen) {
         return wrong("The program panicked: a child that could not send is to end in a line on standard error.");
     }
-    super::common::endings::status(run)
+    crate::spec::common::endings::status(run)
 }

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use observe::{Call, Event, InputFile, ObjectId, ObjectKind, On};
 
-use super::Spec;
-use super::common::calls::{WRITES, writes_of};
-use super::common::endings::{command_line, ended, status, text};
-use super::common::plans::{bad_usage, cut, failing, interrupted};
-use super::common::text::{difference, quoted};
-use super::common::{OPENS, reports, usage};
+use crate::spec::Spec;
+use crate::spec::common::calls::{WRITES, writes_of};
+use crate::spec::common::endings::{command_line, ended, status, text};
+use crate::spec::common::plans::{bad_usage, cut, failing, interrupted};
+use crate::spec::common::text::{difference, quoted};
+use crate::spec::common::{OPENS, reports, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
 
 /// How people name the calls that empty a buffer into a file.
