@@ -1,6 +1,5 @@
 //! What is run for each exercise and what must be seen, a file a module.
 
-mod buffering;
 mod common;
 mod copying;
 pub(crate) mod fifos;

@@ -1,6 +1,10 @@
 //! `06_stdio`: buffered streams, and when what is in them leaves.
 
-pub(crate) use super::buffering::line_buffering;
+mod buffering;
+mod child_streams;
+mod double_flush;
+mod numbers;
+mod stream_files;
 
 use observe::{Ending, On};
 
@@ -11,6 +15,12 @@ use super::common::plans::{bad_usage, cuts, failing, interrupted, unwritable_out
 use super::common::text::quoted;
 use super::common::{PIPES, output, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
+
+pub(crate) use buffering::line_buffering;
+pub(crate) use child_streams::flush_child;
+pub(crate) use double_flush::double_flush;
+pub(crate) use numbers::scan_number;
+pub(crate) use stream_files::fdopen_file;
 
 /// `fdopen_pipe A B C`
 pub(crate) fn fdopen_pipe() -> Spec {

@@ -6,12 +6,12 @@ use std::borrow::Cow;
 
 use observe::{Ending, On, Stdout};
 
-use super::Spec;
-use super::common::calls::{WRITES, printed};
-use super::common::endings::{blame_fault, ended, status};
-use super::common::plans::{bad_usage, cut, unwritable_output};
-use super::common::text::{difference, quoted};
-use super::common::{reports, usage};
+use crate::spec::Spec;
+use crate::spec::common::calls::{WRITES, printed};
+use crate::spec::common::endings::{blame_fault, ended, status};
+use crate::spec::common::plans::{bad_usage, cut, unwritable_output};
+use crate::spec::common::text::{difference, quoted};
+use crate::spec::common::{reports, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
 
 /// The block of C's stdio on a pipe and on most files.
