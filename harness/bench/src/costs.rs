@@ -339,7 +339,8 @@ pub(crate) fn populate_of(file: &File, len: usize) -> Option<Estimate> {
     })
 }
 
-fn minor_faults() -> u64 {
+/// Page faults without I/O of this thread so far.
+pub(crate) fn minor_faults() -> u64 {
     use nix::sys::resource::{UsageWho, getrusage};
     getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.minor_page_faults() as u64)
 }

@@ -154,18 +154,18 @@ fn because(row: &ResultRow, group: &Group<'_>) -> String {
     }
 }
 
-/// The same bytes, another shape, another winner.
+/// The same file, another shape, another winner.
 fn flip(report: &Report) -> Option<Finding> {
     let rows: Vec<&ResultRow> =
         report.results.iter().filter(|row| row.workload == WorkloadName::Shape && row.strategy == "mmap").collect();
-    let slow = rows.iter().find(|row| row.verdict == Verdict::Slower)?;
-    let fast = rows.iter().rev().find(|row| row.verdict == Verdict::Faster)?;
+    let ratio = |row: &ResultRow| row.ratio_to_baseline.median;
+    let slow = rows.iter().filter(|row| row.verdict == Verdict::Slower).min_by(|a, b| ratio(a).total_cmp(&ratio(b)))?;
+    let fast = rows.iter().filter(|row| row.verdict == Verdict::Faster).max_by(|a, b| ratio(a).total_cmp(&ratio(b)))?;
     let of = |row: &ResultRow| {
-        format!(
-            "{} times the speed of read_64k when the file was {}",
-            significant(row.ratio_to_baseline.median),
-            row.shape.as_deref().unwrap_or("")
-        )
+        let faults = report.layouts.iter().find(|l| l.workload == row.workload && l.shape == row.shape);
+        let faults = faults.map_or(String::new(), |l| format!(" ({} faults a MiB)", significant(l.faults_per_mib)));
+        let shape = row.shape.as_deref().unwrap_or("");
+        format!("{} times the speed of read_64k when the file was {shape}{faults}", significant(ratio(row)))
     };
     Some(Finding {
         workload: WorkloadName::Shape,

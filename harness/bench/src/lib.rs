@@ -14,6 +14,7 @@ mod comparison;
 pub mod costs;
 pub mod error;
 mod findings;
+pub mod folios;
 pub mod format;
 mod guard;
 mod html;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::costs::Costs;
+use crate::folios::Layout;
 use crate::machine::Machine;
 use crate::request::{CacheState, WorkloadName};
 use crate::statistics::{Estimate, Verdict};
@@ -31,6 +32,9 @@ pub struct Report {
     pub costs: Costs,
     /// The file read.
     pub file: FileFacts,
+    /// How the file lay in the page cache, before each of the comparisons.
+    #[serde(default)]
+    pub layouts: Vec<Layout>,
     /// One row a strategy, workload and state.
     pub results: Vec<ResultRow>,
     /// Sentences that the intervals support, one or more a workload.
@@ -188,6 +192,13 @@ impl Report {
     /// Where the text is not a report.
     pub fn from_json(text: &str) -> serde_json::Result<Self> {
         serde_json::from_str(text)
+    }
+
+    /// How the file lay in the cache before the trials of a group.
+    pub fn layout(&self, group: &Group<'_>) -> Option<&Layout> {
+        self.layouts.iter().find(|layout| {
+            (layout.workload, layout.cache, layout.shape.as_deref()) == (group.workload, group.cache, group.shape)
+        })
     }
 
     /// The rows of one workload and state, and their shape, in the order measured.

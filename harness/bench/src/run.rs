@@ -9,6 +9,7 @@ use crate::comparison::Comparison;
 use crate::costs;
 use crate::error::{BenchError, nearest_names};
 use crate::findings::findings;
+use crate::folios::{Layout, Shape};
 use crate::format::bytes;
 use crate::guard::Guard;
 use crate::machine::{Machine, Ticks, meminfo};
@@ -37,9 +38,6 @@ const SMALL_BYTES: u64 = 32 << 20;
 
 /// Round trips of one trial of *ipc*.
 const TRIPS: u64 = 2000;
-
-/// The folio-making pieces of *shape*.
-const PIECES: [usize; 4] = [4 << 10, 64 << 10, 1 << 20, 4 << 20];
 
 /// Compares strategies as the request says.
 ///
@@ -124,6 +122,7 @@ impl<'a> Run<'a> {
             machine: Machine::look(place),
             costs,
             file: file.unwrap_or_default(),
+            layouts: Vec::new(),
             results: Vec::new(),
             findings: Vec::new(),
             skipped: Vec::new(),
@@ -169,6 +168,9 @@ impl<'a> Run<'a> {
         on: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(), BenchError> {
         let Group { workload, cache, shape } = group;
+        if let (CacheState::Warm, Some(subject)) = (cache, arena.subject()) {
+            self.report.layouts.extend(Layout::of(subject, workload, shape.as_deref()));
+        }
         let probe = arena.subject().map(|subject| model::Probe::of(subject, cache));
         let comparison = Comparison {
             workload,
@@ -320,38 +322,56 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The same bytes four times, cached in pages of different sizes.
+    /// The same file again and again, brought into the cache in different ways.
     fn shapes(&mut self, deadline: Instant, on: &mut dyn FnMut(Progress<'_>)) -> Result<(), BenchError> {
-        let size = self.subject.as_ref().map_or(self.request.size, |s| s.size());
-        for (done, piece) in PIECES.into_iter().enumerate() {
+        let (subject, shapes) = self.shapeable()?;
+        let mut subject = subject;
+        for (done, shape) in shapes.iter().enumerate() {
             if self.stopped() {
                 break;
             }
-            self.workshop.ensure_space(size, "the file in another shape")?;
             let until =
-                Instant::now() + deadline.saturating_duration_since(Instant::now()) / (PIECES.len() - done) as u32;
-            let shape = format!("written {} at a time", bytes(piece as u64));
-            on(Progress::Phase { what: &format!("generate {}, {shape}", bytes(size)) });
-            let subject = Arc::new(Subject::generate(
-                &self.workshop,
-                "shape",
-                size,
-                piece,
-                self.request.seed,
-                &self.request.interrupted,
-            )?);
-            let mut arena =
-                FileArena::scan(subject, self.workshop.path("target"), Arc::clone(&self.request.interrupted));
+                Instant::now() + deadline.saturating_duration_since(Instant::now()) / (shapes.len() - done) as u32;
+            let name = shape.name();
+            on(Progress::Phase { what: &format!("have {} {name}", bytes(subject.size())) });
+            let target = self.workshop.path("target");
+            let interrupted = Arc::clone(&self.request.interrupted);
+            let mut arena = match FileArena::shaped(subject, target, interrupted, *shape) {
+                Err(BenchError::Interrupted) if !self.report.results.is_empty() => break,
+                arena => arena?,
+            };
             let mut strategies = vec![scan::read(64 << 10), scan::read(64 << 10)];
             strategies[1].name.push_str("_again");
             let wanted = ["mmap", "mmap_populate", "read_256k"];
             strategies.extend(scan::strategies().into_iter().filter(|s| wanted.contains(&s.name.as_str())));
-            let group = Group { workload: WorkloadName::Shape, cache: CacheState::Warm, shape: Some(shape) };
+            let group = Group { workload: WorkloadName::Shape, cache: CacheState::Warm, shape: Some(name) };
             self.compare(group, &mut arena, strategies, until, on)?;
-            let path = self.workshop.path("shape");
-            std::fs::remove_file(&path).map_err(|e| BenchError::io("remove", &path, e))?;
+            subject = arena.into_subject();
         }
         Ok(())
+    }
+
+    /// The file whose shape is varied, and the shapes that it can be given: one
+    /// of the caller's is never written to, one in memory is never read in.
+    fn shapeable(&self) -> Result<(Arc<Subject>, Vec<Shape>), BenchError> {
+        if let (Some(subject), Some(_)) = (&self.subject, &self.request.file) {
+            let shapes = if subject.in_memory() { &[][..] } else { &Shape::BY_READING };
+            return match shapes {
+                [] => Err(BenchError::Nothing {
+                    why: "a file on tmpfs that may not be written to has one shape only".to_owned(),
+                }),
+                shapes => Ok((Arc::clone(subject), shapes.to_vec())),
+            };
+        }
+        let size = self.request.size;
+        self.workshop.ensure_space(size, "the file in another shape")?;
+        let (seed, interrupted) = (self.request.seed, &self.request.interrupted);
+        let subject = Subject::generate(&self.workshop, "shape", size, 4 << 20, seed, interrupted)?;
+        let mut shapes = Shape::OWN.to_vec();
+        if subject.in_memory() {
+            shapes.retain(|shape| matches!(shape, Shape::Written(_)));
+        }
+        Ok((Arc::new(subject), shapes))
     }
 
     fn finish(mut self) -> Result<Report, BenchError> {
@@ -391,7 +411,7 @@ fn weight(workload: WorkloadName, state: CacheState) -> u32 {
     match (workload, state) {
         (WorkloadName::Copy, CacheState::Cold) => 6,
         (WorkloadName::Copy | WorkloadName::Write, _) | (_, CacheState::Cold) => 4,
-        (WorkloadName::Shape | WorkloadName::Small, _) => 6,
+        (WorkloadName::Shape | WorkloadName::Small, _) => 8,
         (WorkloadName::Pipe, _) => 3,
         _ => 2,
     }
@@ -426,13 +446,6 @@ fn notes(report: &Report) -> Vec<String> {
              their neighbours were too; the pairing by rounds is what makes them comparable.",
             report.discarded.disturbed_but_kept
         ));
-    }
-    if cfg!(debug_assertions) {
-        notes.push(
-            "Built without optimisation: the loops, not the kernel, set these figures. Build \
-             with --release."
-                .to_owned(),
-        );
     }
     notes
 }

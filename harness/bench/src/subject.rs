@@ -128,6 +128,8 @@ pub struct Subject {
     sum: u64,
     digest: u64,
     in_memory: bool,
+    /// What a generated file's bytes were made of.
+    seed: Option<u64>,
 }
 
 /// What changes when a file does.
@@ -191,26 +193,41 @@ impl Subject {
         }
         let path = workshop.path(name);
         let write = |e| BenchError::io("write", &path, e);
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
             .open(&path)
             .map_err(|e| BenchError::io("create", &path, e))?;
-        let mut bytes = vec![0u8; piece];
-        let mut random = Random::new(seed);
-        let mut left = size;
-        while left > 0 {
-            if interrupted.load(Ordering::Relaxed) {
-                return Err(BenchError::Interrupted);
-            }
-            fill(&mut bytes, &mut random);
-            let part = left.min(piece as u64) as usize;
-            file.write_all(&bytes[..part]).map_err(write)?;
-            left -= part as u64;
-        }
+        write_noise(&file, size, piece, seed, interrupted)?.map_err(write)?;
         file.sync_all().map_err(|e| BenchError::io("fsync", &path, e))?;
-        Self::over(path, PathBuf::from("(generated)"), file, interrupted)
+        let subject = Self::over(path, PathBuf::from("(generated)"), file, interrupted)?;
+        Ok(Self { seed: Some(seed), ..subject })
+    }
+
+    /// The same generated file with the same bytes, written anew in pieces of
+    /// `piece` bytes into a page cache that holds nothing of it.
+    ///
+    /// # Errors
+    /// [`BenchError::Nothing`] for a file that was not generated, what the
+    /// kernel says, or [`BenchError::Interrupted`].
+    pub fn rewritten(&self, piece: usize, interrupted: &AtomicBool) -> Result<Self, BenchError> {
+        let Some(seed) = self.seed else {
+            return Err(BenchError::Nothing { why: "a file of the caller\u{2019}s is not written to".to_owned() });
+        };
+        let failed = |e| BenchError::io("write", &self.path, e);
+        let file = OpenOptions::new().read(true).write(true).open(&self.path).map_err(failed)?;
+        if self.in_memory {
+            // Nothing else makes tmpfs give its pages back.
+            file.set_len(0).map_err(failed)?;
+        } else {
+            flush(&file);
+            crate::cache::evict(&file).map_err(failed)?;
+        }
+        write_noise(&file, self.size, piece, seed, interrupted)?.map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        let stamp = Stamp::of(&file.metadata().map_err(failed)?);
+        Ok(Self { path: self.path.clone(), shown: self.shown.clone(), file, stamp, ..*self })
     }
 
     fn over(path: PathBuf, shown: PathBuf, file: File, interrupted: &AtomicBool) -> Result<Self, BenchError> {
@@ -223,7 +240,7 @@ impl Subject {
             let what = format!("fstat says {} bytes, reading gives {read}", stamp.size);
             return Err(BenchError::Changed { path: shown, what });
         }
-        Ok(Self { path, shown, file, size: stamp.size, stamp, sum, digest, in_memory })
+        Ok(Self { path, shown, file, size: stamp.size, stamp, sum, digest, in_memory, seed: None })
     }
 
     /// Where it is.
@@ -282,6 +299,32 @@ impl Subject {
             Err(_) => changed("its name is gone".to_owned()),
         }
     }
+}
+
+/// Writes `size` bytes made of `seed`, the same ones whatever the piece. The
+/// inner error is the write's.
+fn write_noise(
+    mut file: &File,
+    size: u64,
+    piece: usize,
+    seed: u64,
+    interrupted: &AtomicBool,
+) -> Result<io::Result<()>, BenchError> {
+    let mut bytes = vec![0u8; piece];
+    let mut random = Random::new(seed);
+    let mut left = size;
+    while left > 0 {
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(BenchError::Interrupted);
+        }
+        fill(&mut bytes, &mut random);
+        let part = left.min(piece as u64) as usize;
+        if let Err(error) = file.write_all(&bytes[..part]) {
+            return Ok(Err(error));
+        }
+        left -= part as u64;
+    }
+    Ok(Ok(()))
 }
 
 /// Bytes that no file system can compress, fast to make.

@@ -35,6 +35,8 @@ pub enum LineKind {
     Slower,
     /// A strategy whose ratio is undecided.
     Undecided,
+    /// How the file lay in the cache.
+    Layout,
     /// A strategy that was not measured, with the reason.
     Skipped,
     /// An empty line.
@@ -59,6 +61,11 @@ impl Report {
                 lines.push(TableRow { kind: LineKind::Blank, text: String::new() });
             }
             lines.extend(group_lines(&group, style));
+            if let Some(layout) = self.layout(&group) {
+                for text in wrap(&layout.words(), style.columns() - 2) {
+                    lines.push(TableRow { kind: LineKind::Layout, text: format!("  {text}") });
+                }
+            }
             let here = self.skipped.iter().filter(|s| group.has(s));
             for text in skipped_lines(here) {
                 lines.push(TableRow { kind: LineKind::Skipped, text: cut(&text, style.columns()) });
@@ -190,6 +197,21 @@ fn bar(part: f64, room: usize, unicode: bool) -> String {
     }
     const PARTS: [&str; 8] = ["", "\u{258f}", "\u{258e}", "\u{258d}", "\u{258c}", "\u{258b}", "\u{258a}", "\u{2589}"];
     format!("{}{}", "\u{2588}".repeat(eighths / 8), PARTS[eighths % 8])
+}
+
+/// The words of `text` in lines of at most `columns`.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 fn cut(text: &str, columns: usize) -> String {
@@ -348,5 +370,6 @@ mod tests {
     fn long_text_is_cut_with_a_sign() {
         assert_eq!(cut("abcdef", 4), "abc\u{2026}");
         assert_eq!(cut("abc", 4), "abc");
+        assert_eq!(wrap("one two three", 8), ["one two", "three"]);
     }
 }

@@ -163,3 +163,22 @@ fn a_program_can_be_entered_and_its_wrong_bytes_are_found_out() {
     assert!(why("bad").contains("wrong bytes"), "{}", why("bad"));
     assert!(why("none").contains("start the program"), "{}", why("none"));
 }
+
+#[test]
+fn each_shape_is_proved_and_a_file_of_the_callers_is_shaped_by_reading_only() {
+    let dir = tempfile::tempdir_in(disk()).unwrap();
+    let path = dir.path().join("data");
+    std::fs::write(&path, vec![3u8; 4 << 20]).unwrap();
+    let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+    let shapes = |file: Option<PathBuf>| {
+        let request = Request { file, workloads: vec![WorkloadName::Shape], ..request() };
+        let report = compare(&request, &mut |_| {}).unwrap();
+        let names: Vec<String> = report.groups().iter().map(|group| group.shape.unwrap().to_owned()).collect();
+        assert!(!names.is_empty() && names.len() == report.layouts.len(), "{names:?}");
+        assert!(report.groups().iter().all(|group| report.layout(group).unwrap().faults_per_mib > 0.0));
+        names
+    };
+    assert_eq!(shapes(None)[0], "written 4 KiB at a time");
+    assert_eq!(shapes(Some(path.clone())), ["read by single pages", "read ahead"]);
+    assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), modified);
+}

@@ -10,6 +10,7 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 use super::ClaimVerdict;
+pub(super) use crate::costs::minor_faults;
 use crate::error::BenchError;
 use crate::memory::{Mapping, page_size};
 use crate::process::Child;
@@ -209,12 +210,6 @@ pub fn smaps_kib(address: *const u8, field: &str) -> Option<u64> {
         }
     }
     None
-}
-
-/// Page faults without I/O of this thread so far.
-pub fn minor_faults() -> u64 {
-    use nix::sys::resource::{UsageWho, getrusage};
-    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.minor_page_faults() as u64)
 }
 
 /// Bytes of `pages` pages.

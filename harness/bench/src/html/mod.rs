@@ -65,6 +65,7 @@ impl Report {
             section {
                 h2 { (group.title()) }
                 p.soft { (group.workload.what()) ": " (bytes(size)) " a trial." }
+                @if let Some(layout) = self.layout(group) { p.soft { "How the file lay in the cache: " (layout.words()) "." } }
                 div.pair {
                     (speeds(group))
                     (times(group))

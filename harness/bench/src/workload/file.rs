@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Arena;
 use crate::cache::{self, Residency};
 use crate::error::BenchError;
+use crate::folios::Shape;
 use crate::machine::meminfo;
 use crate::memory::{Digest, LARGE_PAGE, Mapping, page_size};
 use crate::request::CacheState;
@@ -39,6 +40,8 @@ pub struct FileArena {
     operations: Option<u64>,
     expected: Expected,
     fresh_memory: bool,
+    /// How the file is to come into the cache, where that is what is varied.
+    shape: Option<Shape>,
     interrupted: Arc<AtomicBool>,
     bytes: u64,
 }
@@ -53,6 +56,7 @@ impl FileArena {
             operations: None,
             expected,
             fresh_memory: false,
+            shape: None,
             interrupted,
             bytes,
         }
@@ -61,6 +65,41 @@ impl FileArena {
     /// Reads all of the file.
     pub fn scan(subject: Arc<Subject>, target: PathBuf, interrupted: Arc<AtomicBool>) -> Self {
         Self::new(subject, target, interrupted, Expected::Sum)
+    }
+
+    /// Reads all of a file that has come into the cache in the way of `shape`.
+    ///
+    /// # Errors
+    /// What bringing it in says.
+    pub fn shaped(
+        subject: Arc<Subject>,
+        target: PathBuf,
+        interrupted: Arc<AtomicBool>,
+        shape: Shape,
+    ) -> Result<Self, BenchError> {
+        let arena = Self::new(subject, target, interrupted, Expected::Sum);
+        let mut arena = Self { shape: Some(shape), ..arena };
+        if let Some(new) = shape.give(&arena.subject, &arena.interrupted)? {
+            arena.subject = Arc::new(new);
+        }
+        Ok(arena)
+    }
+
+    /// Brings back what the cache has lost of the file.
+    fn warm(&mut self) -> Result<(), BenchError> {
+        let Some(shape) = self.shape else {
+            return digest_of(self.subject.path(), &self.interrupted).map(drop);
+        };
+        if let Some(new) = shape.restore(&self.subject, &self.interrupted)? {
+            self.subject = Arc::new(new);
+        }
+        Ok(())
+    }
+
+    /// What is cached of the file.
+    fn residency(&self) -> Result<Residency, BenchError> {
+        cache::residency(self.subject.file(), self.subject.size())
+            .map_err(|e| BenchError::io("ask what is cached of", self.subject.shown(), e))
     }
 
     /// Copies the file to `target`.
@@ -135,6 +174,11 @@ impl FileArena {
         Self { offsets, operations: Some(per_run), bytes: per_run * update::RECORD as u64, ..arena }
     }
 
+    /// The file, for the next arena.
+    pub fn into_subject(self) -> Arc<Subject> {
+        self.subject
+    }
+
     fn changes_the_file(&self) -> bool {
         matches!(self.expected, Expected::Grown { .. })
     }
@@ -168,16 +212,12 @@ impl Arena for FileArena {
         if std::mem::take(&mut self.fresh_memory) || cache == CacheState::Cold {
             back_free_memory(self.subject.size());
         }
-        let prove = || {
-            cache::residency(self.subject.file(), self.subject.size())
-                .map_err(|e| BenchError::io("ask what is cached of", self.subject.shown(), e))
-        };
-        let mut residency = prove()?;
+        let mut residency = self.residency()?;
         match cache {
             CacheState::Warm => {
                 if !residency.is_warm() {
-                    digest_of(self.subject.path(), &self.interrupted)?;
-                    residency = prove()?;
+                    self.warm()?;
+                    residency = self.residency()?;
                 }
                 Ok(if residency.is_warm() {
                     Ok(Some(residency))
@@ -192,7 +232,7 @@ impl Arena for FileArena {
                     }
                     flush(self.subject.file());
                     cache::evict(self.subject.file()).map_err(|e| BenchError::io("evict", self.subject.shown(), e))?;
-                    residency = prove()?;
+                    residency = self.residency()?;
                 }
                 Ok(if residency.is_cold() {
                     Ok(Some(residency))
