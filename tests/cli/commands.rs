@@ -33,6 +33,28 @@ fn list_has_every_exercise_with_its_state() {
 }
 
 #[test]
+fn a_list_is_narrowed_by_words_and_by_state() {
+    let names = |arguments: &[&str]| -> Vec<String> {
+        let listed = json(&mut syslings(&[&["list", "--json"], arguments].concat()), 0);
+        let name = |exercise: &serde_json::Value| exercise["name"].as_str().unwrap().to_owned();
+        listed["exercises"].as_array().unwrap().iter().map(name).collect()
+    };
+    let (all, fifos) = (names(&[]), names(&["Fifo"]));
+    assert!(!fifos.is_empty() && fifos.len() < all.len());
+    assert!(names(&["--state", "passed", "no exercise is called like this"]).is_empty());
+    assert_eq!(names(&["--state", "passed"]).len() + names(&["--state", "open"]).len(), all.len());
+}
+
+#[test]
+fn completions_and_the_manual_page_know_every_command() {
+    let (shell, page) = (prints(&mut syslings(&["completions", "bash"]), 0), prints(&mut syslings(&["man"]), 0));
+    for command in ["watch", "grade", "completions"] {
+        assert!(shell.contains(command), "{command}");
+        assert!(page.contains(&format!(".SH \"{}\"", command.to_uppercase())), "{command}");
+    }
+}
+
+#[test]
 fn hints_go_from_the_first_to_the_third() {
     let first = prints(&mut syslings(&["hint", "pipe_hello"]), 0);
     assert_eq!(first, prints(&mut syslings(&["hint", "pipes::hello", "1"]), 0));

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::pty::openpty;
+use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
@@ -103,46 +103,98 @@ fn a_save_gives_up_the_run_under_way() {
     ends_with(child, 130);
 }
 
+/// What stands on a terminal of 80 columns and 24 rows.
+struct Picture {
+    pieces: Receiver<Vec<u8>>,
+    terminal: vt100::Parser,
+}
+
+impl Picture {
+    fn of(source: impl Read + Send + 'static) -> Picture {
+        Picture { pieces: Screen::of(source).pieces, terminal: vt100::Parser::new(24, 80, 0) }
+    }
+
+    /// Waits until these words stand there.
+    fn until(&mut self, words: &str) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !self.terminal.screen().contents().contains(words) {
+            match self.pieces.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(piece) => self.terminal.process(&piece),
+                Err(_) => {
+                    panic!("\u{201c}{words}\u{201d} never came; there was:\n{}", self.terminal.screen().contents())
+                }
+            }
+        }
+    }
+}
+
 /// A session on a pseudo-terminal, and the terminal's other end.
-fn on_terminal(suite: &Path) -> (Child, File, OwnedFd, Screen) {
-    let pty = openpty(None, None).unwrap();
+fn on_terminal(suite: &Path) -> (Child, File, OwnedFd, Picture) {
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let pty = openpty(Some(&size), None).unwrap();
     let end = || Stdio::from(pty.slave.try_clone().unwrap());
     let mut command = in_directory(suite, &["watch", "pipe_hello"]);
     command.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end());
     let child = command.spawn().unwrap();
     let keys = File::from(pty.master);
-    let screen = Screen::of(keys.try_clone().unwrap());
-    (child, keys, pty.slave, screen)
+    let picture = Picture::of(keys.try_clone().unwrap());
+    (child, keys, pty.slave, picture)
 }
 
 fn is_itself(terminal: &OwnedFd) -> bool {
-    tcgetattr(terminal).unwrap().local_flags.contains(LocalFlags::ICANON | LocalFlags::ECHO)
+    tcgetattr(terminal).unwrap().local_flags.contains(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG)
 }
 
 #[test]
 fn on_a_terminal_keys_are_answered_and_it_is_given_back() {
     let suite = fresh_suite();
-    let (child, mut keys, terminal, mut screen) = on_terminal(suite.path());
-    screen.until("n next");
+    let (child, mut keys, terminal, mut picture) = on_terminal(suite.path());
+    let mut press = |key: &str| keys.write_all(key.as_bytes()).unwrap();
+    picture.until("pipe_hello not begun");
     assert!(!is_itself(&terminal));
-    keys.write_all(b"h").unwrap();
-    screen.until("Hint 1 of 3");
-    keys.write_all(b"n").unwrap();
-    screen.until("pipe_eof");
-    keys.write_all(b"p").unwrap();
-    screen.until("pipe_hello");
-    keys.write_all(b"l").unwrap();
-    screen.until("of 11 passed");
-    keys.write_all(b"q").unwrap();
+    press("h");
+    picture.until("Hint 1 of 3");
+    press("n");
+    picture.until("pipe_eof failed");
+    press("p");
+    picture.until("pipe_hello not begun");
+    press("s");
+    picture.until("once yours has passed");
+    solve(suite.path(), "hello.rs");
+    picture.until("pipe_hello passed");
+    press("s");
+    picture.until("Yours is the solution");
+    press("i'one two'\r");
+    picture.until("[exit status 0");
+    press("t");
+    picture.until("pipe_hello at work");
+    press("l");
+    picture.until("Enter turns to it");
+    press("q");
     ends_with(child, 0);
     assert!(is_itself(&terminal));
 }
 
 #[test]
+fn keys_answer_and_a_save_is_seen_while_a_program_runs_for_ever() {
+    let suite = fresh_suite();
+    let file = suite.path().join("exercises/05_pipes/hello.rs");
+    fs::write(&file, "fn main() { loop { std::hint::spin_loop(); } }").unwrap();
+    let (child, mut keys, _terminal, mut picture) = on_terminal(suite.path());
+    picture.until("grading");
+    keys.write_all(b"h").unwrap();
+    picture.until("Hint 1 of 3");
+    solve(suite.path(), "hello.rs");
+    picture.until("pipe_hello passed");
+    keys.write_all(b"\x03").unwrap();
+    ends_with(child, 130);
+}
+
+#[test]
 fn a_signal_gives_the_terminal_back_too() {
     let suite = fresh_suite();
-    let (child, _keys, terminal, mut screen) = on_terminal(suite.path());
-    screen.until("n next");
+    let (child, _keys, terminal, mut picture) = on_terminal(suite.path());
+    picture.until("n next");
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
     ends_with(child, 130);
     assert!(is_itself(&terminal));

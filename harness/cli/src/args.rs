@@ -73,6 +73,13 @@ pub enum Command {
     Why(WhyArgs),
     /// What this machine offers, and what each missing thing costs
     Doctor(DoctorArgs),
+    /// What a shell needs to complete this command line, on standard output
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// The manual page, on standard output
+    Man,
     /// For those who make exercises
     #[command(subcommand)]
     Dev(DevCommand),
@@ -109,9 +116,28 @@ pub struct TourArgs {
 /// `list`
 #[derive(Debug, Args)]
 pub struct ListArgs {
+    /// Only exercises whose name, module or title has this in it
+    #[arg(value_name = "TEXT")]
+    pub text: Option<String>,
+    /// Only these
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<StateName>,
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Where a learner stands, as asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StateName {
+    /// Not passed yet, or changed since.
+    Open,
+    /// Not begun.
+    NotBegun,
+    /// Begun and not passed, or changed since.
+    InProgress,
+    /// Passed.
+    Passed,
 }
 
 /// `run`

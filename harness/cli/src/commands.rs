@@ -5,6 +5,7 @@ pub mod claims;
 pub mod demo;
 pub mod dev;
 pub mod doctor;
+pub mod generated;
 pub mod grade;
 pub mod hint;
 pub mod list;

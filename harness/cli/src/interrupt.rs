@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::exit::{Exit, Stop};
-use crate::keyboard;
+use crate::screen;
 
 /// How long a command has to end by itself once it was interrupted.
 const GRACE: Duration = Duration::from_millis(900);
@@ -56,7 +56,7 @@ fn give_up() {
     }
     thread::sleep(GRACE);
     // The command is stuck in something that heeds no flag: end without it, and leave nothing behind.
-    keyboard::restore();
+    screen::restore();
     kill_children();
     remove_scratch();
     std::process::exit(i32::from(Exit::Interrupted.status()));

@@ -7,7 +7,6 @@ mod context;
 mod exit;
 mod files;
 mod interrupt;
-mod keyboard;
 mod machine;
 mod meter;
 mod probes;
@@ -16,6 +15,7 @@ mod progress;
 mod quantities;
 mod report;
 mod saves;
+mod screen;
 mod submissions;
 mod terminal;
 mod timeline;
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     terminal::choose_color(cli.color);
     let ended = interrupt::listen().and_then(|()| obey(&cli));
-    keyboard::restore();
+    screen::restore();
     match ended {
         _ if interrupt::asked() => {
             anstream::eprintln!("Interrupted.");
@@ -66,5 +66,7 @@ fn obey(cli: &Cli) -> Result<Exit> {
         Command::Why(args) => commands::why::why(args),
         Command::Dev(command) => commands::dev::dev(cli, *command),
         Command::Doctor(args) => commands::doctor::doctor(args),
+        Command::Completions { shell } => commands::generated::completions(*shell),
+        Command::Man => commands::generated::man(),
     }
 }

@@ -113,6 +113,25 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// What a program printed, with nothing in it that a terminal would obey.
+pub fn visible(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for piece in bytes.utf8_chunks() {
+        for c in piece.valid().chars() {
+            match c {
+                '\n' => text.push(c),
+                '\t' => text.push_str("    "),
+                c if c.is_control() => text.extend(c.escape_default()),
+                c => text.push(c),
+            }
+        }
+        for byte in piece.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
+
 /// A table in columns as wide as their widest cell; `right` says which columns are numbers.
 pub fn table(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -152,6 +171,11 @@ mod tests {
     fn numbers_stand_at_the_right() {
         let rows = [vec!["scan".into(), "9".into()], vec!["a".into(), "10".into()]];
         assert_eq!(table(&rows, &[1]), ["scan   9", "a     10"]);
+    }
+
+    #[test]
+    fn nothing_visible_is_obeyed_by_a_terminal() {
+        assert_eq!(visible(b"a\x1b[2Jb\r\n\xff\tc"), "a\\u{1b}[2Jb\\r\n\\xff    c");
     }
 
     #[test]

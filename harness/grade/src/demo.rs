@@ -1,11 +1,11 @@
-//! A solution at work, with its story.
+//! A program at work, with its story.
 
 use observe::{Launch, Observation};
 
 use crate::rounds::launch_of;
-use crate::{Exercise, GradeError, Grader, Nonce, story};
+use crate::{Exercise, GradeError, Grader, Nonce, Submission, Tree, story};
 
-/// One run of a solution, to be shown.
+/// One run, to be shown.
 #[derive(Clone, Debug)]
 pub struct Demo {
     /// What was run.
@@ -25,7 +25,15 @@ impl Grader {
     /// # Errors
     /// Whatever keeps the solution from being compiled or run.
     pub fn demo(&self, exercise: &Exercise) -> Result<Demo, GradeError> {
-        let compiled = self.compiled_solution(exercise)?;
+        self.demo_of(exercise, &Submission::Tree(Tree::Solutions))
+    }
+
+    /// The same of any answer to the exercise.
+    ///
+    /// # Errors
+    /// Whatever keeps the program from being compiled or run.
+    pub fn demo_of(&self, exercise: &Exercise, submission: &Submission) -> Result<Demo, GradeError> {
+        let compiled = self.compiler().compile(exercise, submission)?;
         let plan = ((exercise.spec)().demo)(&mut Nonce::new(SEED));
         let launch = launch_of(&plan.launch, exercise, &compiled, self.options().rung);
         self.check_interrupt()?;

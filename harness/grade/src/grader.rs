@@ -10,7 +10,7 @@ use observe::{Launch, Observation, Observer, Rung, Stdin, Stdout};
 
 use crate::rounds::{Rounds, launch_of};
 use crate::weigh::{self, Subject};
-use crate::{CheckOutcome, Compiled, Compiler, Exercise, GradeError, Outcome, State, Submission, Suite, Tree, Verdict};
+use crate::{CheckOutcome, Compiler, Exercise, GradeError, Outcome, State, Submission, Suite, Tree, Verdict};
 
 /// How to grade.
 #[derive(Clone, Debug)]
@@ -164,10 +164,6 @@ impl Grader {
         let subject = Subject { source: &compiled.source, seed };
         let checks = weigh::weigh(&exercise.checks(), &plans, &rounds, &subject);
         Ok(verdict(exercise, submission, checks, &rounds))
-    }
-
-    pub(crate) fn compiled_solution(&self, exercise: &Exercise) -> Result<Compiled, GradeError> {
-        self.compiler.compile(exercise, &Submission::Tree(Tree::Solutions))
     }
 }
 

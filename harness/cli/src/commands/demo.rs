@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use anyhow::Result;
+use grade::{Demo, Exercise};
 
 use crate::args::{Cli, DemoArgs};
 use crate::commands::trace;
@@ -22,17 +23,27 @@ pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<Exit> {
     let exercise = suite.exercise(&args.exercise).map_err(context::stop_grading)?;
     let grader = context::grader(&suite, None);
     let demo = meter::during(exercise.name, || grader.demo(exercise)).map_err(context::stop_grading)?;
+    let caption = caption(exercise, &demo);
+    trace::pictures(&demo.observation, &caption, args.html.as_deref(), args.svg.as_deref())?;
+    write!(anstream::stdout().lock(), "{}", told(&demo, &caption, terminal::width()))?;
+    Ok(Exit::Done)
+}
+
+/// What stands over the timeline of an exercise.
+pub fn caption(exercise: &Exercise, demo: &Demo) -> Caption {
     let words: Vec<String> = demo.launch.args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let command = format!("{} {}", exercise.name, words.join(" ")).trim().to_owned();
-    let caption = Caption { title: exercise.title.to_owned(), command, story: demo.story };
-    trace::pictures(&demo.observation, &caption, args.html.as_deref(), args.svg.as_deref())?;
-    let mut out = anstream::stdout().lock();
-    write!(out, "{}", timeline::text(&demo.observation, &caption, terminal::width(), terminal::colored()))?;
-    writeln!(out)?;
+    Caption { title: exercise.title.to_owned(), command, story: demo.story.clone() }
+}
+
+/// The timeline and the story, as text.
+pub fn told(demo: &Demo, caption: &Caption, width: usize) -> String {
+    let mut text = timeline::text(&demo.observation, caption, width, terminal::colored());
+    text.push('\n');
     for (number, sentence) in (1..).zip(&caption.story) {
-        for (i, line) in terminal::wrap(sentence, terminal::width().saturating_sub(5)).into_iter().enumerate() {
-            if i == 0 { writeln!(out, "{number:3}. {line}")? } else { writeln!(out, "     {line}")? }
+        for (i, line) in terminal::wrap(sentence, width.saturating_sub(5)).into_iter().enumerate() {
+            text.push_str(&if i == 0 { format!("{number:3}. {line}\n") } else { format!("     {line}\n") });
         }
     }
-    Ok(Exit::Done)
+    text
 }

@@ -6,54 +6,66 @@ use anyhow::Result;
 use grade::{Exercise, State, Suite};
 use serde_json::{Value, json};
 
-use crate::args::{Cli, ListArgs};
+use crate::args::{Cli, ListArgs, StateName};
 use crate::context;
 use crate::exit::Exit;
 use crate::progress::{Progress, Standing};
 use crate::terminal::{self, BAD, CARE, DIM, GOOD, HEAD, Styled, TYPE};
 
-/// Shows all of them.
+/// Shows those asked for.
 pub fn list(cli: &Cli, args: &ListArgs) -> Result<Exit> {
     let suite = context::suite(cli)?;
     let progress = Progress::load(suite.root());
     let mut out = anstream::stdout().lock();
+    let all: Vec<(&Exercise, Option<Standing>)> =
+        suite.exercises().iter().map(|exercise| (exercise, standing(&suite, &progress, exercise))).collect();
+    let shown: Vec<(&Exercise, Option<Standing>)> =
+        all.iter().filter(|(exercise, standing)| is_meant(args, exercise, *standing)).copied().collect();
     if args.json {
-        let exercises: Vec<Value> =
-            suite.exercises().iter().map(|exercise| entry(exercise, standing(&suite, &progress, exercise))).collect();
+        let exercises: Vec<Value> = shown.iter().map(|(exercise, standing)| entry(exercise, *standing)).collect();
         writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "schema": 1, "exercises": exercises }))?)?;
         return Ok(Exit::Done);
     }
-    let standings: Vec<Option<Standing>> =
-        suite.exercises().iter().map(|exercise| standing(&suite, &progress, exercise)).collect();
-    let rows: Vec<Vec<String>> = suite
-        .exercises()
-        .iter()
-        .zip(&standings)
-        .map(|(exercise, standing)| {
-            vec![
-                format!("  {}", mark(*standing)),
-                exercise.name.to_owned(),
-                words(*standing),
-                exercise.title.to_owned(),
-            ]
-        })
-        .collect();
+    let row = |(exercise, standing): &(&Exercise, Option<Standing>)| {
+        let mark = format!("  {}", mark(*standing));
+        vec![mark, exercise.name.to_owned(), words(*standing), exercise.title.to_owned()]
+    };
+    let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
     let mut module = "";
-    for (exercise, line) in suite.exercises().iter().zip(terminal::table(&rows, &[])) {
+    for ((exercise, _), line) in shown.iter().zip(terminal::table(&rows, &[])) {
         if exercise.module.folder != module {
             module = exercise.module.folder;
             writeln!(out, "{} {}", Styled(HEAD, exercise.module.title), Styled(DIM, format!("(exercises/{module})")))?;
         }
         writeln!(out, "{line}")?;
     }
-    let passed = standings.iter().filter(|standing| **standing == Some(Standing::Passed)).count();
-    writeln!(out, "\n{passed} of {} passed.", standings.len())?;
-    let next = suite.exercises().iter().zip(&standings).find(|(_, standing)| **standing != Some(Standing::Passed));
+    if shown.is_empty() {
+        writeln!(out, "None of {} exercises is like that.", all.len())?;
+    }
+    let passed = all.iter().filter(|(_, standing)| *standing == Some(Standing::Passed)).count();
+    writeln!(out, "\n{passed} of {} passed.", all.len())?;
+    let next = all.iter().find(|(_, standing)| *standing != Some(Standing::Passed));
     if let Some((exercise, _)) = next {
         let command = Styled(TYPE, format!("{} run {}", terminal::invocation(), exercise.name));
         writeln!(out, "Next: edit {}, then {command}", short_path(&suite, exercise))?;
     }
     Ok(Exit::Done)
+}
+
+fn is_meant(args: &ListArgs, exercise: &Exercise, standing: Option<Standing>) -> bool {
+    let passed = standing == Some(Standing::Passed);
+    let begun = matches!(standing, Some(Standing::InProgress | Standing::ChangedSince));
+    let state = match args.state {
+        None => true,
+        Some(StateName::Open) => !passed,
+        Some(StateName::NotBegun) => !passed && !begun,
+        Some(StateName::InProgress) => begun,
+        Some(StateName::Passed) => passed,
+    };
+    let text = args.text.as_deref().unwrap_or_default().to_lowercase();
+    let module = exercise.module;
+    let has = |words: &str| words.to_lowercase().contains(&text);
+    state && [exercise.name, module.folder, module.title, exercise.title].into_iter().any(has)
 }
 
 /// The learner's file as it is written in the suite's directory.
@@ -73,12 +85,23 @@ pub fn standing(suite: &Suite, progress: &Progress, exercise: &Exercise) -> Opti
 }
 
 fn mark(standing: Option<Standing>) -> String {
+    let style = match standing {
+        None => BAD,
+        Some(Standing::NotBegun) => DIM,
+        Some(Standing::InProgress | Standing::ChangedSince) => CARE,
+        Some(Standing::Passed) => GOOD,
+    };
+    Styled(style, sign(standing)).to_string()
+}
+
+/// Where the learner stands, in one character.
+pub fn sign(standing: Option<Standing>) -> char {
     match standing {
-        None => Styled(BAD, "!").to_string(),
-        Some(Standing::NotBegun) => Styled(DIM, "·").to_string(),
-        Some(Standing::InProgress) => Styled(CARE, "~").to_string(),
-        Some(Standing::Passed) => Styled(GOOD, "✓").to_string(),
-        Some(Standing::ChangedSince) => Styled(CARE, "?").to_string(),
+        None => '!',
+        Some(Standing::NotBegun) => '·',
+        Some(Standing::InProgress) => '~',
+        Some(Standing::Passed) => '✓',
+        Some(Standing::ChangedSince) => '?',
     }
 }
 

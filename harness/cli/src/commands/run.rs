@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::meter;
 use crate::progress::Progress;
 use crate::report::hang;
-use crate::report::verdict::View;
+use crate::report::verdict::{SCREENFUL, View};
 use crate::terminal::{self, DIM, Styled};
 
 /// Grades one submission, or runs it with the arguments given.
@@ -111,7 +111,7 @@ fn show(cli: &Cli, suite: &Suite, args: &RunArgs, submission: &Submission, verdi
         Submission::Tree(_) => suite.root(),
         Submission::File { .. } => Path::new(""),
     };
-    let view = View { base, width: terminal::width(), verbose: cli.verbose, command };
+    let view = View { base, width: terminal::width(), height: SCREENFUL, verbose: cli.verbose, command };
     let mut out = anstream::stdout().lock();
     for line in view.lines(verdict) {
         writeln!(out, "{line}")?;
@@ -165,7 +165,8 @@ fn piped_input() -> Result<Stdin> {
     Ok(if bytes.is_empty() { Stdin::Empty } else { Stdin::Bytes(bytes) })
 }
 
-fn ended(seen: &Observation) -> String {
+/// How a run ended, in brackets.
+pub fn ended(seen: &Observation) -> String {
     let seconds = seen.wall.as_secs_f64();
     let how = match seen.ending {
         Ending::Ended(ProgramExit::Code(status)) => format!("exit status {status}"),

@@ -9,7 +9,7 @@ use crate::report::summary;
 use crate::terminal::{self, BAD, CARE, DIM, GOOD, HEAD, Styled};
 
 /// Lines that fit on a screen of 24 with the shell's prompt.
-const SCREENFUL: usize = 22;
+pub const SCREENFUL: usize = 22;
 
 /// The failure to begin with: the first, but of a hang the check that was made for its cause, for the first says no more
 /// than that there is no end.
@@ -30,6 +30,8 @@ pub struct View<'a> {
     pub base: &'a Path,
     /// Columns.
     pub width: usize,
+    /// Lines that it may take, unless it is verbose.
+    pub height: usize,
     /// Everything, however long.
     pub verbose: bool,
     /// What is typed after the program's name to grade this submission: `run pipe_hello --solution`.
@@ -47,7 +49,7 @@ impl View<'_> {
             Outcome::Skipped => (self.skipped(verdict), self.typed("doctor", "what would help")),
             Outcome::HarnessFault => (self.harness_fault(verdict), self.typed("doctor", "what this machine offers")),
         };
-        let room = SCREENFUL.saturating_sub(next.len() + 1);
+        let room = self.height.saturating_sub(next.len() + 1);
         if !self.verbose && body.len() > room {
             let more = body.len() - room + 1;
             body.truncate(room - 1);
