@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -141,14 +144,78 @@ fn reports_that_disagree_are_not_joined() {
     assert!(complains(syslings(&["merge"]).arg(&b), 2).contains("schema 2"));
 }
 
+/// What junit-10.xsd, the schema of Jenkins' xUnit plugin, lets each element have: attributes, of which those with a mark
+/// must be there, and elements within.
+const JUNIT: [(&str, &str, &str); 7] = [
+    ("testsuites", "name time tests failures errors", "testsuite"),
+    (
+        "testsuite",
+        "name! tests! failures! errors! group time skipped timestamp hostname id package file log url",
+        "testsuite properties testcase system-out system-err",
+    ),
+    ("testcase", "name! time classname group", "skipped error failure system-out system-err"),
+    ("failure", "type message", ""),
+    ("error", "type message", ""),
+    ("skipped", "type message", ""),
+    ("system-out", "", ""),
+];
+
+fn must_be_junit(node: roxmltree::Node) {
+    let name = node.tag_name().name();
+    let (_, attributes, within) = JUNIT.iter().find(|(element, ..)| *element == name).expect(name);
+    for attribute in node.attributes() {
+        let allowed = attributes.split(' ').any(|one| one.trim_end_matches('!') == attribute.name());
+        assert!(allowed, "{name} has {}", attribute.name());
+    }
+    for required in attributes.split(' ').filter_map(|one| one.strip_suffix('!')) {
+        assert!(node.has_attribute(required), "{name} lacks {required}");
+    }
+    for child in node.children().filter(roxmltree::Node::is_element) {
+        assert!(within.split(' ').any(|one| one == child.tag_name().name()), "{name} holds {child:?}");
+        must_be_junit(child);
+    }
+}
+
 #[test]
-fn junit_has_a_case_for_each_exercise() {
+fn junit_is_as_its_schema_says_with_a_case_for_each_exercise() {
     let class = class();
-    let text =
-        prints(&mut syslings(&["grade", "--submissions", class.path().to_str().unwrap(), "--format", "junit"]), 1);
-    assert!(text.starts_with("<?xml") && text.contains("<testsuites"), "{text}");
-    assert_eq!(text.matches("<testcase ").count(), 4);
-    assert_eq!(text.matches("<failure ").count(), 2);
+    let directory = class.path().to_str().unwrap();
+    let text = prints(&mut syslings(&["grade", "--submissions", directory, "--format", "junit"]), 1);
+    let document = roxmltree::Document::parse(&text).unwrap();
+    let root = document.root_element();
+    assert_eq!(
+        (root.tag_name().name(), root.attribute("tests"), root.attribute("failures")),
+        ("testsuites", Some("4"), Some("2"))
+    );
+    must_be_junit(root);
+    let count = |name: &str| document.descendants().filter(|node| node.has_tag_name(name)).count();
+    assert_eq!((count("testsuite"), count("testcase"), count("failure")), (3, 4, 2));
+}
+
+#[test]
+fn a_killed_grading_is_resumed_and_repeats_nothing() {
+    let class = class();
+    let output = class.path().join("report.json");
+    let journal = class.path().join("report.json.journal");
+    let directory = class.path().to_str().unwrap();
+    let arguments =
+        ["grade", "--submissions", directory, "--jobs", "1", "--format", "json", "--output", output.to_str().unwrap()];
+    let mut child = syslings(&arguments).stderr(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fs::read_to_string(&journal).is_ok_and(|text| !text.contains('\n')) || !journal.exists() {
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none());
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let kept: Value = serde_json::from_str(fs::read_to_string(&journal).unwrap().lines().next().unwrap()).unwrap();
+    prints(syslings(&arguments).arg("--resume").stderr(Stdio::null()), 1);
+    let report: Value = serde_json::from_slice(&fs::read(&output).unwrap()).unwrap();
+    let verdicts = report["verdicts"].as_array().unwrap();
+    assert_eq!(verdicts.len(), 4);
+    assert!(verdicts.contains(&kept["verdict"]), "{kept}");
+    assert!(!journal.exists());
+    assert!(complains(&mut syslings(&["grade", "--resume"]), 2).contains("--output"));
 }
 
 #[test]

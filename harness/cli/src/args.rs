@@ -217,6 +217,9 @@ pub struct GradeArgs {
     /// Write it to this file instead of standard output
     #[arg(long, value_name = "F")]
     pub output: Option<PathBuf>,
+    /// Go on with a grading into the same output that was broken off: what is in its journal is not graded again
+    #[arg(long, requires = "output")]
+    pub resume: bool,
     /// Submissions graded at once [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,

@@ -7,6 +7,8 @@ mod context;
 mod exit;
 mod files;
 mod interrupt;
+mod journal;
+mod live;
 mod machine;
 mod meter;
 mod probes;

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::terminal;
 
 /// What takes less than this shows no progress.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub const PATIENCE: Duration = Duration::from_secs(1);
 /// Plain lines are at least this far apart.
 const PACE: Duration = Duration::from_secs(5);
 

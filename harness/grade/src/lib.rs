@@ -29,7 +29,7 @@ pub use compile::{Compiled, Compiler};
 pub use demo::Demo;
 pub use error::GradeError;
 pub use grader::{Grader, Options};
-pub use many::Item;
+pub use many::{Grading, Item};
 pub use nonce::Nonce;
 pub use plan::{Expect, Plan, Stage};
 pub use pristine::{State, digest_stubs};

@@ -14,10 +14,19 @@ pub struct Item {
     pub submission: Submission,
 }
 
+/// How the grading of many goes on. Items are told by their index.
+#[derive(Clone, Copy, Debug)]
+pub enum Grading<'a> {
+    /// One was begun.
+    Begun(usize),
+    /// One was finished.
+    Done(usize, &'a Verdict),
+}
+
 impl Grader {
-    /// Grades them all, `jobs` at a time, and calls `on_done` with an item's index and verdict as each is finished.
-    /// The verdicts come back in the items' order; once interrupted, the rest are harness faults that say so.
-    pub fn grade_many(&self, jobs: usize, items: &[Item], on_done: &(dyn Fn(usize, &Verdict) + Sync)) -> Vec<Verdict> {
+    /// Grades them all, `jobs` at a time, and tells `tell` as each is begun and finished. The verdicts come back in the
+    /// items' order; once interrupted, the rest are harness faults that say so.
+    pub fn grade_many(&self, jobs: usize, items: &[Item], tell: &(dyn Fn(Grading) + Sync)) -> Vec<Verdict> {
         let jobs = jobs.clamp(1, items.len().max(1));
         let workers = if jobs > 1 { 1 } else { self.options().workers };
         let next = AtomicUsize::new(0);
@@ -28,8 +37,9 @@ impl Grader {
                     loop {
                         let index = next.fetch_add(1, Ordering::SeqCst);
                         let Some(item) = items.get(index) else { break };
+                        tell(Grading::Begun(index));
                         let verdict = self.grade_with(&item.exercise, &item.submission, workers);
-                        on_done(index, &verdict);
+                        tell(Grading::Done(index, &verdict));
                         done.lock().unwrap_or_else(|p| p.into_inner()).push((index, verdict));
                     }
                 });

@@ -1,19 +1,22 @@
 //! `grade`: many exercises, or a class.
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
-use grade::{Item, Outcome, Submission, Suite, Tree, Verdict};
+use grade::{Grading, Item, Outcome, Submission, Suite, Tree, Verdict};
 
 use crate::args::{Cli, Format, GradeArgs, TreeName};
 use crate::context;
 use crate::exit::{Exit, Stop};
 use crate::files;
 use crate::interrupt;
+use crate::journal::{self, Journal};
+use crate::live::Live;
 use crate::machine;
-use crate::meter::{self, Meter};
+use crate::meter;
 use crate::progress::Progress;
 use crate::report::json::Report;
 use crate::report::{gradescope, junit, summary};
@@ -27,11 +30,25 @@ pub fn grade(cli: &Cli, args: &GradeArgs) -> Result<Exit> {
     }
     let suite = context::suite(cli)?;
     let items = items(&suite, args)?;
-    let verdicts = grade_all(&suite, args, &items)?;
+    let (journal, known) = match &args.output {
+        Some(output) => {
+            let (journal, known) = Journal::begin(output, args.resume)?;
+            (Some(journal), known)
+        }
+        None => (None, HashMap::new()),
+    };
+    let journal = Mutex::new(journal);
+    let verdicts = grade_all(&suite, args, &items, &journal, &known)?;
+    if interrupt::asked() && args.output.is_some() {
+        anstream::eprintln!("What is graded is kept: the same command with --resume goes on from there.");
+    }
     interrupt::check()?;
     let class = args.submissions.is_some();
     let report = Report::here(verdicts);
     write_report(&report, args.format, class, args.output.as_deref())?;
+    if let Some(journal) = journal.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        journal.remove()?;
+    }
     Ok(exit_of(&report.verdicts))
 }
 
@@ -96,31 +113,50 @@ fn of_class(suite: &Suite, directory: &Path) -> Result<Vec<Item>> {
         .collect())
 }
 
-fn grade_all(suite: &Suite, args: &GradeArgs, items: &[Item]) -> Result<Vec<Verdict>> {
+/// All verdicts, in the items' order: those known, and those made now, which the journal keeps.
+fn grade_all(
+    suite: &Suite,
+    args: &GradeArgs,
+    items: &[Item],
+    journal: &Mutex<Option<Journal>>,
+    known: &HashMap<String, Verdict>,
+) -> Result<Vec<Verdict>> {
+    let keys: Vec<String> = items.iter().map(|item| journal::key(item, args.seed)).collect();
+    let (open, of_open): (Vec<Item>, Vec<&String>) =
+        items.iter().cloned().zip(&keys).filter(|(_, key)| !known.contains_key(*key)).unzip();
     let grader = context::grader(suite, args.seed);
     meter::during("building the libraries", || grader.compiler().prepare()).map_err(context::stop_grading)?;
     let jobs = args.jobs.map_or_else(machine::cores, usize::from);
-    let meter = Mutex::new(Meter::begin("grading", items.len() as u64));
+    let live = Mutex::new(Live::begin(items.len(), items.len() - open.len()));
     let progress = Mutex::new(Progress::load(suite.root()));
-    let mut verdicts = grader.grade_many(jobs, items, &|index, verdict| {
-        if let Some(item) = items.get(index) {
-            record(&progress, item, verdict);
+    let made = grader.grade_many(jobs, &open, &|grading| match grading {
+        Grading::Begun(index) => lock(&live).begun(index, &open[index]),
+        Grading::Done(index, verdict) => {
+            let verdict = owned_up(&open[index], verdict.clone());
+            record(&progress, &open[index], &verdict);
+            if let Some(journal) = lock(journal).as_mut()
+                && let Err(error) = journal.add(of_open[index], &verdict)
+            {
+                anstream::eprintln!("{error:#}");
+            }
+            lock(&live).done(index, &verdict);
         }
-        let words = format!("{} {}", verdict.exercise, summary::outcome_words(verdict.outcome));
-        meter.lock().unwrap_or_else(PoisonError::into_inner).step(&words);
     });
-    for (item, verdict) in items.iter().zip(&mut verdicts) {
-        own_up(item, verdict);
-    }
-    Ok(verdicts)
+    let mut made = open.iter().zip(made).map(|(item, verdict)| owned_up(item, verdict));
+    Ok(keys.iter().filter_map(|key| known.get(key).cloned().or_else(|| made.next())).collect())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A file that was handed in and is no program (empty, not text) is its author's fault, not the harness's.
-fn own_up(item: &Item, verdict: &mut Verdict) {
+fn owned_up(item: &Item, mut verdict: Verdict) -> Verdict {
     let handed_in = matches!(item.submission, Submission::File { .. });
     if verdict.outcome == Outcome::HarnessFault && handed_in && item.submission.source(&item.exercise).is_err() {
         verdict.outcome = Outcome::CompileError;
     }
+    verdict
 }
 
 /// What the learner's own tree achieved is kept at once: a run that is broken off loses nothing.
@@ -129,8 +165,7 @@ fn record(progress: &Mutex<Progress>, item: &Item, verdict: &Verdict) {
         return;
     }
     let source = std::fs::read(item.exercise.stub_path()).unwrap_or_default();
-    let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Err(error) = progress.record(verdict, &source) {
+    if let Err(error) = lock(progress).record(verdict, &source) {
         anstream::eprintln!("Your progress could not be written: {error:#}");
     }
 }

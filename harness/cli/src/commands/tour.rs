@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bench::{CacheChoice, Request, WorkloadName};
-use grade::{Exercise, Grader, Item, Outcome, Submission, Suite, Tree, Verdict};
+use grade::{Exercise, Grader, Grading, Item, Outcome, Submission, Suite, Tree, Verdict};
 use serde::Serialize;
 
 use crate::args::{Cli, TourArgs};
@@ -100,7 +100,8 @@ fn demos(suite: &Suite) -> Result<Vec<Verdict>> {
         lines: vec![None; items.len()],
         told: 0,
     });
-    let verdicts = grader.grade_many(machine::cores(), &items, &|index, verdict| {
+    let verdicts = grader.grade_many(machine::cores(), &items, &|grading| {
+        let Grading::Done(index, verdict) = grading else { return };
         let mut teller = teller.lock().unwrap_or_else(PoisonError::into_inner);
         if !interrupt::asked()
             && let Some(place) = teller.lines.get_mut(index)

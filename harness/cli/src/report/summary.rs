@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use grade::{CheckOutcome, Outcome, Verdict};
+use anstyle::Style;
+use grade::{CheckOutcome, CheckResult, Outcome, Reason, Verdict};
 
 use crate::terminal::{self, BAD, CARE, DIM, GOOD, HEAD, Styled};
 
@@ -29,18 +30,46 @@ pub fn outcome_words(outcome: Outcome) -> &'static str {
 
 /// The outcome in words and colour.
 pub fn outcome_styled(outcome: Outcome) -> String {
-    let style = match outcome {
+    Styled(style(outcome), outcome_words(outcome)).to_string()
+}
+
+/// The colour of an outcome.
+pub fn style(outcome: Outcome) -> Style {
+    match outcome {
         Outcome::Passed => GOOD,
         Outcome::Failed | Outcome::CompileError | Outcome::HarnessFault => BAD,
         Outcome::Skipped => CARE,
         Outcome::NotBegun => DIM,
-    };
-    Styled(style, outcome_words(outcome)).to_string()
+    }
+}
+
+/// The failure to begin with: the first, but of a hang the check that was made for its cause, for the first says no more
+/// than that there is no end.
+pub fn lead(verdict: &Verdict) -> Option<&CheckResult> {
+    let failed = || verdict.checks.iter().filter(|check| check.outcome == CheckOutcome::Failed);
+    let first = failed().next()?;
+    Some(failed().rfind(|check| same_hang(check, first)).unwrap_or(first))
+}
+
+/// Whether two failures tell of one and the same hang.
+pub fn same_hang(one: &CheckResult, other: &CheckResult) -> bool {
+    let launch = |check: &CheckResult| check.plan.as_ref().map(|plan| plan.replay.clone());
+    one.reason == Some(Reason::Hung) && other.reason == Some(Reason::Hung) && launch(one) == launch(other)
+}
+
+/// The outcome of a check in words.
+pub fn check_words(outcome: CheckOutcome) -> &'static str {
+    match outcome {
+        CheckOutcome::Passed => "holds",
+        CheckOutcome::Failed => "fails",
+        CheckOutcome::Skipped => "skipped",
+        CheckOutcome::NotReached => "not reached",
+    }
 }
 
 /// What a verdict says, in one line of plain text.
 pub fn first_words(verdict: &Verdict) -> String {
-    let failed = verdict.checks.iter().find(|check| check.outcome == CheckOutcome::Failed);
+    let failed = lead(verdict);
     let skipped = verdict.checks.iter().filter(|check| check.outcome == CheckOutcome::Skipped).count();
     match (verdict.outcome, failed) {
         (Outcome::Passed, _) if skipped > 0 => format!("passed as far as it could be checked ({skipped} skipped)"),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use grade::{CheckOutcome, CheckResult, Outcome, Reason, Source, Verdict};
+use grade::{CheckOutcome, CheckResult, Outcome, Source, Verdict};
 
 use crate::files;
 use crate::report::summary;
@@ -10,19 +10,6 @@ use crate::terminal::{self, BAD, CARE, DIM, GOOD, HEAD, Styled};
 
 /// Lines that fit on a screen of 24 with the shell's prompt.
 pub const SCREENFUL: usize = 22;
-
-/// The failure to begin with: the first, but of a hang the check that was made for its cause, for the first says no more
-/// than that there is no end.
-fn lead<'a>(failed: &[&'a CheckResult]) -> Option<&'a CheckResult> {
-    let first = *failed.first()?;
-    Some(failed.iter().rfind(|check| same_hang(check, first)).copied().unwrap_or(first))
-}
-
-/// Whether two failures tell of one and the same hang.
-fn same_hang(one: &CheckResult, other: &CheckResult) -> bool {
-    let launch = |check: &CheckResult| check.plan.as_ref().map(|plan| plan.replay.clone());
-    one.reason == Some(Reason::Hung) && other.reason == Some(Reason::Hung) && launch(one) == launch(other)
-}
 
 /// How a verdict is shown.
 pub struct View<'a> {
@@ -82,14 +69,14 @@ impl View<'_> {
     fn failed(&self, verdict: &Verdict) -> Vec<String> {
         let failed: Vec<&CheckResult> =
             verdict.checks.iter().filter(|check| check.outcome == CheckOutcome::Failed).collect();
-        let Some(lead) = lead(&failed) else {
+        let Some(lead) = summary::lead(verdict) else {
             return vec![self.head(verdict, "no check says why")];
         };
         let mut lines: Vec<String> = self.head(verdict, &lead.message).lines().map(str::to_owned).collect();
         lines.extend(self.evidence(lead));
         let others: Vec<&CheckResult> = failed
             .into_iter()
-            .filter(|check| check.id != lead.id && (self.verbose || !same_hang(check, lead)))
+            .filter(|check| check.id != lead.id && (self.verbose || !summary::same_hang(check, lead)))
             .collect();
         if !others.is_empty() {
             lines.push(String::new());

@@ -122,7 +122,7 @@ fn graded(grader: &Grader, exercise: Exercise) -> Option<Outcome> {
     let source = std::fs::read(exercise.stub_path()).unwrap_or_default();
     let submission = run::as_handed_out(grader, &exercise, &Submission::Tree(Tree::Exercises));
     // One item through the door for many, which no mistake of the harness brings down.
-    let verdict = grader.grade_many(1, &[Item { exercise, submission }], &|_, _| {}).pop()?;
+    let verdict = grader.grade_many(1, &[Item { exercise, submission }], &|_| {}).pop()?;
     let unsaved = Progress::load(&root).record(&verdict, &source).err().map(|error| format!("{error:#}"));
     Some(Outcome::Graded { verdict: Box::new(verdict), unsaved })
 }
