@@ -69,6 +69,26 @@ fn every_lesson_names_its_exercises() {
 }
 
 #[test]
+fn every_lesson_shows_a_run_of_one_of_its_exercises() {
+    complain(|suite, exercise| {
+        let lesson = fs::read_to_string(exercise.lesson_path()).unwrap_or_default();
+        let pictures: Vec<&str> =
+            lesson.match_indices(".svg)").filter_map(|(end, _)| lesson[..end].rsplit("](").next()).collect();
+        let module = |name: &&&str| suite.exercises().iter().any(|e| e.name == **name && e.module == exercise.module);
+        let drawn = |name: &&&str| {
+            let text =
+                fs::read_to_string(exercise.lesson_path().with_file_name(format!("{name}.svg"))).unwrap_or_default();
+            text.starts_with("<svg") && text.contains(**name)
+        };
+        match pictures.iter().filter(module).filter(drawn).count() {
+            0 => vec!["its lesson shows no picture of a run; see `dev pictures`".into()],
+            shown if shown < pictures.len() => vec!["its lesson shows a picture of something else".into()],
+            _ => Vec::new(),
+        }
+    });
+}
+
+#[test]
 fn every_exercise_has_wrong_and_right_submissions() {
     complain(|suite, exercise| {
         let wrong = fixture::all(suite.root(), "wrong", exercise.name).len();

@@ -59,6 +59,8 @@ pub enum Command {
     Reset(ResetArgs),
     /// The solution at work, with its timeline
     Demo(DemoArgs),
+    /// Lessons, exercises and pictures as a site that needs no server
+    Book(BookArgs),
     /// Grade many exercises, or a class of submissions
     Grade(GradeArgs),
     /// Join JSON reports of shards into one
@@ -94,6 +96,8 @@ pub enum DevCommand {
         #[arg(long)]
         check: bool,
     },
+    /// Make the pictures that lessons show, `![words](EXERCISE.svg)`, from runs of the solutions
+    Pictures,
 }
 
 /// `tour`
@@ -194,6 +198,17 @@ pub struct DemoArgs {
     /// Write the timeline as a picture
     #[arg(long, value_name = "F")]
     pub svg: Option<PathBuf>,
+}
+
+/// `book`
+#[derive(Debug, Args)]
+pub struct BookArgs {
+    /// The directory: a new one, an empty one, or an earlier book's
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// A report of `bench --json` to go with it [default: the last tour's, if there is one]
+    #[arg(long, value_name = "F")]
+    pub report: Option<PathBuf>,
 }
 
 /// `grade`

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod bench;
+pub mod book;
 pub mod claims;
 pub mod demo;
 pub mod dev;

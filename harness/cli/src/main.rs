@@ -2,6 +2,7 @@
 //! was right is said by `grade`, what it costs by `bench`; here it is shown.
 
 mod args;
+mod book;
 mod commands;
 mod context;
 mod exit;
@@ -60,6 +61,7 @@ fn obey(cli: &Cli) -> Result<Exit> {
         Command::Hint(args) => commands::hint::hint(cli, args),
         Command::Reset(args) => commands::reset::reset(cli, args),
         Command::Demo(args) => commands::demo::demo(cli, args),
+        Command::Book(args) => commands::book::book(cli, args),
         Command::Grade(args) => commands::grade::grade(cli, args),
         Command::Merge(args) => commands::merge::merge(args),
         Command::Bench(args) => commands::bench::bench(args),

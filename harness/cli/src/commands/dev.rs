@@ -1,20 +1,27 @@
 //! `dev`: for those who make exercises, not for those who do them.
 
+use std::fs;
 use std::io::Write;
 
-use anyhow::Result;
+use anyhow::{Context, Result, anyhow};
 use grade::State;
+use observe::Tracing;
 
 use crate::args::{Cli, DevCommand};
+use crate::book;
+use crate::commands::demo;
 use crate::context;
 use crate::exit::Exit;
+use crate::files;
 use crate::terminal;
+use crate::timeline::{self, Caption};
 
 /// Does what is asked.
 pub fn dev(cli: &Cli, command: DevCommand) -> Result<Exit> {
     match command {
         DevCommand::Pristine { check: true } => check_pristine(cli),
         DevCommand::Pristine { check: false } => pristine(cli),
+        DevCommand::Pictures => pictures(cli),
     }
 }
 
@@ -45,4 +52,28 @@ fn check_pristine(cli: &Cli) -> Result<Exit> {
         anstream::eprintln!("{line}");
     }
     Ok(Exit::Failed)
+}
+
+/// Each picture named in a lesson is made anew from a run of the solution of that name.
+fn pictures(cli: &Cli) -> Result<Exit> {
+    let suite = context::suite(cli)?;
+    let grader = context::grader(&suite, None);
+    let mut out = anstream::stdout().lock();
+    for exercise in suite.exercises() {
+        let lesson = exercise.lesson_path();
+        let text = fs::read_to_string(&lesson).with_context(|| format!("cannot read {}", lesson.display()))?;
+        let name = book::picture_of(exercise);
+        if !text.contains(&format!("]({name})")) {
+            continue;
+        }
+        let demo = grader.demo(exercise).map_err(context::stop_grading)?;
+        if let Tracing::NotPermitted(why) = &demo.observation.tracing {
+            return Err(anyhow!("{}: nothing to draw: {why}", exercise.name));
+        }
+        let caption = Caption { story: Vec::new(), ..demo::caption(exercise, &demo) };
+        let path = lesson.with_file_name(name);
+        files::write_whole(&path, timeline::svg(&demo.observation, &caption).as_bytes())?;
+        writeln!(out, "{}", files::relative(&path).display())?;
+    }
+    Ok(Exit::Done)
 }
