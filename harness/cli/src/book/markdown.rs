@@ -21,12 +21,16 @@ pub fn to_html(text: &str, lower: usize) -> String {
     }
     let mut page = String::new();
     html::push_html(&mut page, events.into_iter());
-    // Tables may be wider than a telephone.
-    page.replace(
-        "<table>",
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table; scrolls sideways\"><table>",
-    )
-    .replace("</table>", "</table></div>")
+    // The corner of a table is no heading. Pictures and tables may be wider than a telephone.
+    page.replace("<th></th>", "<td></td>")
+        .replace("<p><img ", &format!("<p {}><img ", scrolling("Picture")))
+        .replace("<table>", &format!("<div {}><table>", scrolling("Table")))
+        .replace("</table>", "</table></div>")
+}
+
+/// The attributes of what may be scrolled with the keyboard too.
+fn scrolling(what: &str) -> String {
+    format!("class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{what}; scrolls sideways\"")
 }
 
 fn below(level: HeadingLevel, lower: usize) -> HeadingLevel {
