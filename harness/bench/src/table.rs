@@ -1,7 +1,8 @@
 //! Reports as text: at most 80 columns, with bars, without colour.
 
+use crate::folios::Layout;
 use crate::format::{bytes, nanoseconds, significant, throughput};
-use crate::report::{Group, Report, ResultRow, Skipped};
+use crate::report::{Group, ModelError, Report, ResultRow, Skipped};
 use crate::request::{CacheState, WorkloadName};
 use crate::statistics::{Estimate, FEWEST, Verdict};
 
@@ -35,8 +36,8 @@ pub enum LineKind {
     Slower,
     /// A strategy whose ratio is undecided.
     Undecided,
-    /// How the file lay in the cache.
-    Layout,
+    /// How the file lay in the cache, and how far the model is off.
+    Remark,
     /// A strategy that was not measured, with the reason.
     Skipped,
     /// An empty line.
@@ -61,10 +62,10 @@ impl Report {
                 lines.push(TableRow { kind: LineKind::Blank, text: String::new() });
             }
             lines.extend(group_lines(&group, style));
-            if let Some(layout) = self.layout(&group) {
-                for text in wrap(&layout.words(), style.columns() - 2) {
-                    lines.push(TableRow { kind: LineKind::Layout, text: format!("  {text}") });
-                }
+            let layout = self.layout(&group).map(Layout::words);
+            let model = ModelError::of(&group).map(|error| error.words());
+            for text in layout.iter().chain(&model).flat_map(|words| wrap(words, style.columns() - 2)) {
+                lines.push(TableRow { kind: LineKind::Remark, text: format!("  {text}") });
             }
             let here = self.skipped.iter().filter(|s| group.has(s));
             for text in skipped_lines(here) {

@@ -16,9 +16,9 @@ use crate::report::comparison;
 use crate::terminal::{self, DIM, Styled};
 
 /// Bytes of the generated file of a quick comparison.
-const QUICK_SIZE: u64 = 64 << 20;
+const QUICK_SIZE: u64 = 256 << 20;
 /// Time for the trials of a quick comparison.
-const QUICK_BUDGET: Duration = Duration::from_secs(10);
+const QUICK_BUDGET: Duration = Duration::from_secs(24);
 
 /// Compares, or sets two earlier comparisons side by side.
 pub fn bench(args: &BenchArgs) -> Result<Exit> {

@@ -15,7 +15,7 @@ pub fn tables(report: &Report, width: usize) -> Vec<String> {
 fn color(kind: LineKind) -> anstyle::Style {
     match kind {
         LineKind::Title => HEAD,
-        LineKind::Head | LineKind::Layout | LineKind::Skipped => DIM,
+        LineKind::Head | LineKind::Remark | LineKind::Skipped => DIM,
         LineKind::Faster => GOOD,
         LineKind::Slower => BAD,
         LineKind::Baseline | LineKind::Undecided | LineKind::Blank => anstyle::Style::new(),
