@@ -248,10 +248,12 @@ pub struct ComparedRow {
     pub shape: Option<String>,
     /// How.
     pub strategy: String,
-    /// Bytes a second in the first.
+    /// Operations a second in the first where those count, otherwise bytes.
     pub first: f64,
-    /// Bytes a second in the second.
+    /// The same in the second.
     pub second: f64,
+    /// Whether operations count.
+    pub by_operation: bool,
     /// The second's speed over the first's; the interval is the widest that
     /// both rows' intervals allow, for two runs cannot be paired.
     pub ratio: Estimate,
@@ -275,19 +277,20 @@ pub fn compare_reports(a: &Report, b: &Report) -> ComparedReports {
         .iter()
         .filter_map(|x| b.results.iter().find(|y| same(x, y)).map(|y| (x, y)))
         .map(|(x, y)| {
-            // Per byte, since the files may differ in size.
-            let per_byte = |ns: f64, row: &ResultRow| ns / row.bytes.max(1) as f64;
+            // For each byte or operation, since the files may differ in size.
+            let each = |ns: f64, row: &ResultRow| ns / row.operations.unwrap_or(row.bytes).max(1) as f64;
             ComparedRow {
                 workload: x.workload,
                 cache: x.cache,
                 shape: x.shape.clone(),
                 strategy: x.strategy.clone(),
-                first: x.bytes_per_second,
-                second: y.bytes_per_second,
+                first: x.speed(),
+                second: y.speed(),
+                by_operation: x.operations.is_some(),
                 ratio: Estimate {
-                    median: per_byte(x.wall_ns.median, x) / per_byte(y.wall_ns.median, y),
-                    low: per_byte(x.wall_ns.low, x) / per_byte(y.wall_ns.high, y),
-                    high: per_byte(x.wall_ns.high, x) / per_byte(y.wall_ns.low, y),
+                    median: each(x.wall_ns.median, x) / each(y.wall_ns.median, y),
+                    low: each(x.wall_ns.low, x) / each(y.wall_ns.high, y),
+                    high: each(x.wall_ns.high, x) / each(y.wall_ns.low, y),
                 },
             }
         })
@@ -314,8 +317,13 @@ impl ComparedReports {
         let columns = style.columns();
         let mut lines = Vec::new();
         for (name, first, second) in &self.machines {
-            lines.push(TableRow { kind: LineKind::Head, text: cut(&format!("{name}: {first} | {second}"), columns) });
+            lines.push(TableRow {
+                kind: LineKind::Head,
+                text: cut(&format!("{name}: A {first} | B {second}"), columns),
+            });
         }
+        let heading = format!("  {:<24} {:>11} {:>11}  {}", "strategy", "A", "B", "B/A [95 %]");
+        lines.push(TableRow { kind: LineKind::Head, text: heading });
         let mut title = String::new();
         for row in &self.rows {
             let mut group = format!("{}, {}", row.workload, row.cache);
@@ -332,22 +340,23 @@ impl ComparedReports {
                 true => LineKind::Slower,
             };
             let sign = if row.decided() { "\u{d7}" } else { "?" };
+            let spoken = |speed: f64| if row.by_operation { nanoseconds(1e9 / speed) } else { throughput(speed) };
             let text = format!(
                 "  {:<24} {:>11} {:>11}  {}{sign} [{}\u{2013}{}]",
-                cut(&row.strategy, 24),
-                throughput(row.first),
-                throughput(row.second),
+                cut(row.strategy.strip_suffix("_again").map_or(&row.strategy, |_| "the same again"), 24),
+                spoken(row.first),
+                spoken(row.second),
                 short(row.ratio.median),
                 short(row.ratio.low),
                 short(row.ratio.high),
             );
             lines.push(TableRow { kind, text: cut(&text, columns) });
         }
-        for (which, names) in [("first", &self.only_in_first), ("second", &self.only_in_second)] {
+        for (which, names) in [("A", &self.only_in_first), ("B", &self.only_in_second)] {
             for name in names {
                 lines.push(TableRow {
                     kind: LineKind::Skipped,
-                    text: cut(&format!("  only in the {which}: {name}"), columns),
+                    text: cut(&format!("  only in {which}: {name}"), columns),
                 });
             }
         }

@@ -263,11 +263,16 @@ fn small(terms: &Terms<'_>) -> Option<f64> {
 /// for its waking.
 fn pipe(terms: &Terms<'_>) -> Option<f64> {
     let (row, costs) = (terms.row, terms.costs);
-    let slept = row.context_switches as f64 * ns(costs.pipe_round_trip_ns)? / 2.0;
+    let one_cpu = terms.name().starts_with("one_cpu_");
+    let trip = if one_cpu { costs.pipe_round_trip_one_cpu_ns } else { costs.pipe_round_trip_ns };
+    let slept = row.context_switches as f64 * ns(trip)? / 2.0;
     let sum = ns(costs.sum_cached_kib_ns)?;
     match terms.name() {
+        "one_cpu_splice" => Some(slept + terms.pages() * ns(costs.splice_page_ns)?),
         "vmsplice_splice" | "vmsplice_splice_busy" => Some(slept + terms.pages() * ns(costs.splice_page_ns)? / 2.0),
-        "vmsplice_read" => Some(slept + terms.calls()? + terms.kib() * (ns(costs.copy_cached_kib_ns)? + sum)),
+        "vmsplice_read" | "one_cpu_vmsplice" => {
+            Some(slept + terms.calls()? + terms.kib() * (ns(costs.copy_cached_kib_ns)? + sum))
+        }
         "shared_ring" => Some(terms.kib() * ns(costs.copy_memory_kib_ns)?.max(ns(costs.sum_memory_kib_ns)?)),
         _ => Some(slept + terms.calls()? + terms.kib() * (ns(costs.copy_memory_kib_ns)? + sum)),
     }

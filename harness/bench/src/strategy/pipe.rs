@@ -65,6 +65,17 @@ pub fn strategies() -> Vec<Strategy> {
         Strategy::new("shared_ring", "a ring of 16 blocks in shared memory, both sides busy", Some(SLOT), ring),
         by("socketpair_64k", "write and read 64 KiB, a pair of stream sockets", Plan { socket: true, ..PLAIN }),
         by("one_cpu_64k", "as write_read_64k, both ends on one processor", Plan { one_cpu: true, ..PLAIN }),
+        by(
+            "one_cpu_vmsplice",
+            "as vmsplice_read, both ends on one processor",
+            Plan { block: 256 << 10, give_pages: true, one_cpu: true, ..WIDE },
+        ),
+        by(
+            "one_cpu_splice",
+            "pages given and moved on unseen, 1 MiB, both ends on one processor",
+            Plan { block: 1 << 20, give_pages: true, splice_away: true, one_cpu: true, ..WIDE },
+        ),
+        by("one_cpu_wide", "as wide_64k, both ends on one processor", Plan { one_cpu: true, ..WIDE }).full(),
         by("write_read_4k", "write and read 4 KiB, a pipe of 64 KiB", Plan { block: 4 << 10, ..PLAIN }).full(),
         by("wide_busy_64k", "a pipe of 1 MiB, both sides busy", Plan { busy: true, ..WIDE }).full(),
         by("narrow_64k", "a pipe of 4 KiB", Plan { capacity: 4 << 10, ..PLAIN }).full(),
