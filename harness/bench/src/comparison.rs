@@ -283,9 +283,9 @@ impl Runner<'_> {
         let ratios = paired_ratios(baseline, &entry.trials);
         let is_baseline = index == 0;
         let ratio = if is_baseline { Estimate { median: 1.0, low: 1.0, high: 1.0 } } else { estimate(&ratios, seed) };
-        let mean = |f: fn(&Trial) -> f64| trials.iter().map(f).sum::<f64>() / trials.len() as f64;
-        let middle = |f: fn(&Trial) -> u64| median(&trials.iter().map(|t| f(t) as f64).collect::<Vec<_>>());
-        let (user_ns, system_ns) = (mean(|t| t.user_ns), mean(|t| t.system_ns));
+        let middle = |f: fn(&Trial) -> f64| median(&trials.iter().map(f).collect::<Vec<_>>());
+        let count = |f: fn(&Trial) -> u64| median(&trials.iter().map(|t| f(t) as f64).collect::<Vec<_>>()) as u64;
+        let (user_ns, system_ns) = (middle(|t| t.user_ns), middle(|t| t.system_ns));
         let bytes = self.arena.bytes();
         let mut notes: Vec<String> = Vec::new();
         if let Some(note) = trials.iter().find_map(|t| t.work.note.clone()) {
@@ -315,6 +315,7 @@ impl Runner<'_> {
             shape: self.shape.clone(),
             baseline: is_baseline,
             again: index == 1,
+            less: entry.strategy.less,
             bytes,
             block_bytes: entry.strategy.block_bytes,
             operations: self.arena.operations(),
@@ -326,12 +327,12 @@ impl Runner<'_> {
             pairs: ratios.len(),
             user_ns,
             system_ns,
-            waiting_ns: (mean(|t| t.wall_ns) - user_ns - system_ns).max(0.0),
-            minor_faults: middle(|t| t.minor_faults) as u64,
-            major_faults: middle(|t| t.major_faults) as u64,
-            system_calls: middle(|t| t.work.system_calls) as u64,
-            context_switches: middle(|t| t.voluntary_switches + t.involuntary_switches) as u64,
-            involuntary_switches: middle(|t| t.involuntary_switches) as u64,
+            waiting_ns: (wall_ns.median - user_ns - system_ns).max(0.0),
+            minor_faults: count(|t| t.minor_faults),
+            major_faults: count(|t| t.major_faults),
+            system_calls: count(|t| t.work.system_calls),
+            context_switches: count(|t| t.voluntary_switches + t.involuntary_switches),
+            involuntary_switches: count(|t| t.involuntary_switches),
             cached_pages: trials.first().and_then(|t| t.residency).map(|r| r.cached),
             file_pages: trials.first().and_then(|t| t.residency).map(|r| r.pages),
             predicted_ns: None,

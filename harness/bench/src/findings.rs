@@ -42,8 +42,9 @@ fn baseline<'a>(group: &Group<'a>) -> Option<&'a ResultRow> {
     group.rows.iter().copied().find(|row| row.baseline)
 }
 
+/// What the baseline has for rivals: not itself, and nothing that does less.
 fn others<'a>(group: &Group<'a>) -> impl Iterator<Item = &'a ResultRow> {
-    group.rows.clone().into_iter().filter(|row| !row.baseline && !row.again)
+    group.rows.clone().into_iter().filter(|row| !row.baseline && !row.again && !row.less)
 }
 
 fn heading(group: &Group<'_>) -> String {

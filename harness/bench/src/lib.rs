@@ -34,7 +34,7 @@ mod workload;
 
 pub use claims::{Claim, ClaimVerdict, ClaimsRequest, claims};
 pub use error::BenchError;
-pub use report::{Finding, Report, ResultRow};
+pub use report::{Finding, ModelError, Report, ResultRow};
 pub use request::{CacheChoice, CacheState, ExternalStrategy, Progress, Request, WorkloadName};
 pub use run::compare;
 pub use table::{ComparedReports, compare_reports};

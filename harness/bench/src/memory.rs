@@ -37,6 +37,9 @@ pub struct Mapping {
 // gives out no references into it.
 unsafe impl Send for Mapping {}
 
+// SAFETY: what a shared reference permits is reading words and asking the kernel.
+unsafe impl Sync for Mapping {}
+
 impl Mapping {
     /// Maps `len` bytes of `file` from `offset`, a multiple of the page size.
     ///

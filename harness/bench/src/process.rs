@@ -2,6 +2,55 @@
 
 use std::io;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// Two processors that this process may use, for two processes that are each to
+/// have one of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Seats {
+    pub first: usize,
+    pub second: usize,
+}
+
+impl Seats {
+    /// The first two; `None` where there is only one.
+    pub fn find() -> Option<Self> {
+        let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
+        let mut seats = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu) == Ok(true));
+        Some(Self { first: seats.next()?, second: seats.next()? })
+    }
+}
+
+/// Binds this thread to one processor. Makes one system call, so a child may
+/// call it.
+pub fn sit(cpu: usize) {
+    let mut set = CpuSet::new();
+    // Unbound it works too, only less evenly.
+    let _ = set.set(cpu).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
+}
+
+/// Binds this thread to one processor until it is dropped.
+#[derive(Debug)]
+pub struct Seated(Option<CpuSet>);
+
+impl Seated {
+    pub fn on(cpu: usize) -> Self {
+        let before = sched_getaffinity(Pid::from_raw(0)).ok();
+        sit(cpu);
+        Self(before)
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // What was allowed before is allowed now.
+            let _ = sched_setaffinity(Pid::from_raw(0), before);
+        }
+    }
+}
+
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {

@@ -81,6 +81,9 @@ pub struct ResultRow {
     pub baseline: bool,
     /// Whether this is the baseline once more.
     pub again: bool,
+    /// Whether it does less than the others, and is there for comparison only.
+    #[serde(default)]
+    pub less: bool,
     /// Bytes that one trial handles.
     pub bytes: u64,
     /// Bytes asked for at a time, where the strategy has such a size.
@@ -99,11 +102,11 @@ pub struct ResultRow {
     pub pairs: usize,
     /// What the ratio's interval supports.
     pub verdict: Verdict,
-    /// Mean CPU time of the program itself, in nanoseconds.
+    /// Median CPU time of the program itself, in nanoseconds.
     pub user_ns: f64,
-    /// Mean CPU time of the kernel on its behalf, in nanoseconds.
+    /// Median CPU time of the kernel on its behalf, in nanoseconds.
     pub system_ns: f64,
-    /// Mean of what is left of the wall time, in nanoseconds.
+    /// What is left of the median wall time, in nanoseconds.
     pub waiting_ns: f64,
     /// Median of the faults without I/O.
     pub minor_faults: u64,
@@ -277,8 +280,59 @@ impl ResultRow {
         }
     }
 
-    /// The prediction over the measurement.
+    /// The prediction over the measurement: over the CPU time instead of the
+    /// wall time where another process had the processor for more than a tenth
+    /// of it, which no cost can foretell.
     pub fn prediction_ratio(&self) -> Option<f64> {
-        self.predicted_ns.map(|predicted| predicted / self.wall_ns.median)
+        let wall = self.wall_ns.median;
+        let cpu = self.user_ns + self.system_ns;
+        let put_aside = self.involuntary_switches > 0 && self.cache == CacheState::Warm && cpu < 0.9 * wall;
+        self.predicted_ns.map(|predicted| predicted / if put_aside { cpu } else { wall })
+    }
+}
+
+/// How far the model is off within a group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelError {
+    /// The median of the rows' errors, as a part of what was measured.
+    pub median: f64,
+    /// The rows that are off by more than [`ModelError::MOST`], worst first,
+    /// with their prediction over their measurement.
+    pub off: Vec<(String, f64)>,
+}
+
+impl ModelError {
+    /// An error that needs no remark.
+    pub const MOST: f64 = 0.15;
+
+    /// Of the rows of a group that have a prediction; `None` when none has.
+    pub fn of(group: &Group<'_>) -> Option<Self> {
+        let ratios: Vec<(&str, f64)> = group
+            .rows
+            .iter()
+            .filter(|row| !row.again)
+            .filter_map(|row| Some((row.strategy.as_str(), row.prediction_ratio()?)))
+            .collect();
+        let errors: Vec<f64> = ratios.iter().map(|(_, ratio)| (ratio - 1.0).abs()).collect();
+        let mut off: Vec<(String, f64)> = ratios
+            .into_iter()
+            .filter(|(_, ratio)| (ratio - 1.0).abs() > Self::MOST)
+            .map(|(name, ratio)| (name.to_owned(), ratio))
+            .collect();
+        off.sort_by(|a, b| (b.1 - 1.0).abs().total_cmp(&(a.1 - 1.0).abs()));
+        (!errors.is_empty()).then(|| Self { median: crate::statistics::median(&errors), off })
+    }
+
+    /// In words, the worst three named.
+    pub fn words(&self) -> String {
+        let median = format!("predictions are off by {:.0} % in the median", self.median * 100.0);
+        if self.off.is_empty() {
+            return median;
+        }
+        let worst: Vec<String> =
+            self.off.iter().take(3).map(|(name, ratio)| format!("{name} {ratio:.2} times what it took")).collect();
+        let more = self.off.len().saturating_sub(3);
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        format!("{median}; by more than 15 %: {}{more}", worst.join(", "))
     }
 }

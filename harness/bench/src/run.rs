@@ -168,10 +168,16 @@ impl<'a> Run<'a> {
         on: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(), BenchError> {
         let Group { workload, cache, shape } = group;
-        if let (CacheState::Warm, Some(subject)) = (cache, arena.subject()) {
-            self.report.layouts.extend(Layout::of(subject, workload, shape.as_deref()));
+        if let (CacheState::Warm, Some(file)) = (cache, arena.file()) {
+            self.report.layouts.extend(Layout::of(file, workload, shape.as_deref()));
         }
-        let probe = arena.subject().map(|subject| model::Probe::of(subject, cache));
+        let probe = arena.file().map(|file| match (workload, cache) {
+            (WorkloadName::Copy, CacheState::Warm) | (WorkloadName::Write, _) => {
+                model::Probe::of(file, cache).with_writing(file, arena.task().target)
+            }
+            (WorkloadName::Update | WorkloadName::Records, _) => model::Probe::of(file, cache).with_updates(file),
+            _ => model::Probe::of(file, cache),
+        });
         let comparison = Comparison {
             workload,
             cache,
@@ -298,7 +304,7 @@ impl<'a> Run<'a> {
         });
         let mut chosen = vec![baseline, again];
         chosen.extend(mine.map(external::strategy));
-        chosen.extend(others.filter(|s| !s.only_cold || state != CacheState::Warm));
+        chosen.extend(others.filter(|s| s.only.is_none_or(|only| only == state)));
         chosen
     }
 

@@ -78,10 +78,11 @@ pub fn run(
     let own = Snapshot::take(false);
     let children = Snapshot::take(true);
     let clock = Instant::now();
-    let work = prepared()?;
+    let mut work = prepared()?;
     let wall_ns = clock.elapsed().as_nanos() as f64;
     let own_after = Snapshot::take(false);
     let children_after = Snapshot::take(true);
+    drop(work.kept.take());
     let canary_ns = before_canary.max(canary.sing());
     let mut trial = Trial {
         round,

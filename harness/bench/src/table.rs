@@ -1,7 +1,8 @@
 //! Reports as text: at most 80 columns, with bars, without colour.
 
+use crate::folios::Layout;
 use crate::format::{bytes, nanoseconds, significant, throughput};
-use crate::report::{Group, Report, ResultRow, Skipped};
+use crate::report::{Group, ModelError, Report, ResultRow, Skipped};
 use crate::request::{CacheState, WorkloadName};
 use crate::statistics::{Estimate, FEWEST, Verdict};
 
@@ -35,8 +36,8 @@ pub enum LineKind {
     Slower,
     /// A strategy whose ratio is undecided.
     Undecided,
-    /// How the file lay in the cache.
-    Layout,
+    /// How the file lay in the cache, and how far the model is off.
+    Remark,
     /// A strategy that was not measured, with the reason.
     Skipped,
     /// An empty line.
@@ -61,10 +62,10 @@ impl Report {
                 lines.push(TableRow { kind: LineKind::Blank, text: String::new() });
             }
             lines.extend(group_lines(&group, style));
-            if let Some(layout) = self.layout(&group) {
-                for text in wrap(&layout.words(), style.columns() - 2) {
-                    lines.push(TableRow { kind: LineKind::Layout, text: format!("  {text}") });
-                }
+            let layout = self.layout(&group).map(Layout::words);
+            let model = ModelError::of(&group).map(|error| error.words());
+            for text in layout.iter().chain(&model).flat_map(|words| wrap(words, style.columns() - 2)) {
+                lines.push(TableRow { kind: LineKind::Remark, text: format!("  {text}") });
             }
             let here = self.skipped.iter().filter(|s| group.has(s));
             for text in skipped_lines(here) {
@@ -247,10 +248,12 @@ pub struct ComparedRow {
     pub shape: Option<String>,
     /// How.
     pub strategy: String,
-    /// Bytes a second in the first.
+    /// Operations a second in the first where those count, otherwise bytes.
     pub first: f64,
-    /// Bytes a second in the second.
+    /// The same in the second.
     pub second: f64,
+    /// Whether operations count.
+    pub by_operation: bool,
     /// The second's speed over the first's; the interval is the widest that
     /// both rows' intervals allow, for two runs cannot be paired.
     pub ratio: Estimate,
@@ -274,19 +277,20 @@ pub fn compare_reports(a: &Report, b: &Report) -> ComparedReports {
         .iter()
         .filter_map(|x| b.results.iter().find(|y| same(x, y)).map(|y| (x, y)))
         .map(|(x, y)| {
-            // Per byte, since the files may differ in size.
-            let per_byte = |ns: f64, row: &ResultRow| ns / row.bytes.max(1) as f64;
+            // For each byte or operation, since the files may differ in size.
+            let each = |ns: f64, row: &ResultRow| ns / row.operations.unwrap_or(row.bytes).max(1) as f64;
             ComparedRow {
                 workload: x.workload,
                 cache: x.cache,
                 shape: x.shape.clone(),
                 strategy: x.strategy.clone(),
-                first: x.bytes_per_second,
-                second: y.bytes_per_second,
+                first: x.speed(),
+                second: y.speed(),
+                by_operation: x.operations.is_some(),
                 ratio: Estimate {
-                    median: per_byte(x.wall_ns.median, x) / per_byte(y.wall_ns.median, y),
-                    low: per_byte(x.wall_ns.low, x) / per_byte(y.wall_ns.high, y),
-                    high: per_byte(x.wall_ns.high, x) / per_byte(y.wall_ns.low, y),
+                    median: each(x.wall_ns.median, x) / each(y.wall_ns.median, y),
+                    low: each(x.wall_ns.low, x) / each(y.wall_ns.high, y),
+                    high: each(x.wall_ns.high, x) / each(y.wall_ns.low, y),
                 },
             }
         })
@@ -313,8 +317,13 @@ impl ComparedReports {
         let columns = style.columns();
         let mut lines = Vec::new();
         for (name, first, second) in &self.machines {
-            lines.push(TableRow { kind: LineKind::Head, text: cut(&format!("{name}: {first} | {second}"), columns) });
+            lines.push(TableRow {
+                kind: LineKind::Head,
+                text: cut(&format!("{name}: A {first} | B {second}"), columns),
+            });
         }
+        let heading = format!("  {:<24} {:>11} {:>11}  {}", "strategy", "A", "B", "B/A [95 %]");
+        lines.push(TableRow { kind: LineKind::Head, text: heading });
         let mut title = String::new();
         for row in &self.rows {
             let mut group = format!("{}, {}", row.workload, row.cache);
@@ -331,22 +340,23 @@ impl ComparedReports {
                 true => LineKind::Slower,
             };
             let sign = if row.decided() { "\u{d7}" } else { "?" };
+            let spoken = |speed: f64| if row.by_operation { nanoseconds(1e9 / speed) } else { throughput(speed) };
             let text = format!(
                 "  {:<24} {:>11} {:>11}  {}{sign} [{}\u{2013}{}]",
-                cut(&row.strategy, 24),
-                throughput(row.first),
-                throughput(row.second),
+                cut(row.strategy.strip_suffix("_again").map_or(&row.strategy, |_| "the same again"), 24),
+                spoken(row.first),
+                spoken(row.second),
                 short(row.ratio.median),
                 short(row.ratio.low),
                 short(row.ratio.high),
             );
             lines.push(TableRow { kind, text: cut(&text, columns) });
         }
-        for (which, names) in [("first", &self.only_in_first), ("second", &self.only_in_second)] {
+        for (which, names) in [("A", &self.only_in_first), ("B", &self.only_in_second)] {
             for name in names {
                 lines.push(TableRow {
                     kind: LineKind::Skipped,
-                    text: cut(&format!("  only in the {which}: {name}"), columns),
+                    text: cut(&format!("  only in {which}: {name}"), columns),
                 });
             }
         }

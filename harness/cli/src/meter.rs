@@ -34,6 +34,7 @@ pub fn during<T>(what: &str, work: impl FnOnce() -> T) -> T {
 pub struct Meter {
     bar: Option<ProgressBar>,
     what: String,
+    below: String,
     total: u64,
     done: u64,
     begun: Instant,
@@ -56,18 +57,29 @@ impl Meter {
             bar.set_prefix(what.to_owned());
             bar
         });
-        Meter { bar, what: what.to_owned(), total, done: 0, begun: Instant::now(), said: None }
+        Meter { bar, what: what.to_owned(), below: String::new(), total, done: 0, begun: Instant::now(), said: None }
     }
 
     /// What is being done now.
     pub fn say(&mut self, message: &str) {
         match &self.bar {
             Some(bar) => {
-                bar.set_message(message.to_owned());
+                bar.set_message(format!("{message}{}", self.below));
                 self.show();
             }
             None => self.line(message),
         }
+    }
+
+    /// What is to stand below the line from now on, no line wider than the terminal.
+    pub fn below(&mut self, lines: &[String]) {
+        let Some(bar) = &self.bar else { return };
+        if self.below.is_empty()
+            && let Ok(style) = ProgressStyle::with_template("{prefix} {spinner} {elapsed} {msg}")
+        {
+            bar.set_style(style);
+        }
+        self.below = lines.iter().map(|line| format!("\n{line}")).collect();
     }
 
     /// One more step is done.

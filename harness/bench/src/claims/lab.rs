@@ -10,6 +10,7 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 use super::ClaimVerdict;
+use crate::costs::CpuClock;
 pub(super) use crate::costs::minor_faults;
 use crate::error::BenchError;
 use crate::memory::{Mapping, page_size};
@@ -157,8 +158,16 @@ pub unsafe fn in_child(what: impl FnOnce() -> i32) -> Result<End, BenchError> {
     wait(unsafe { fork_child(what) }?)
 }
 
-/// Nanoseconds that `what` takes.
+/// Nanoseconds of CPU time that `what` takes, which others on the same
+/// processor do not change; for what does not wait.
 pub fn time(mut what: impl FnMut()) -> f64 {
+    let clock = CpuClock::start();
+    what();
+    clock.ns()
+}
+
+/// Nanoseconds that `what` takes with all its waiting.
+pub fn wall_time(mut what: impl FnMut()) -> f64 {
     let clock = Instant::now();
     what();
     clock.elapsed().as_nanos() as f64

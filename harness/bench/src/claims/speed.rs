@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::ClaimVerdict;
 use super::lab::{
     Answer, Lab, Paired, Tried, broke, fork_child, in_child, map_shared, minor_faults, pages, paired, poke, time, wait,
+    wall_time,
 };
 use crate::cache::{dirty_pages, evict, residency};
 use crate::format::{nanoseconds, significant};
@@ -351,22 +352,21 @@ pub fn one_io(lab: &Lab) -> Tried {
     let (Ok(direct), Ok(mut block)) = (direct, Buffer::new(random::BLOCK)) else {
         return done(Answer::skipped("this file system has no O_DIRECT"));
     };
-    if uring::random(task, 32, true).and_then(|run| run()).is_err() {
+    if uring::random(task, 32, uring::Mode::Direct).and_then(|run| run()).is_err() {
         return done(Answer::skipped("io_uring is not to be had here"));
     }
     let one = || {
-        time(|| {
+        wall_time(|| {
             for offset in &offsets {
                 let _ = direct.read_exact_at(block.bytes(), *offset);
             }
         }) / READS as f64
     };
     let many = || {
-        let Ok(run) = uring::random(task, 32, true) else { return f64::NAN };
-        let clock = Instant::now();
+        let Ok(run) = uring::random(task, 32, uring::Mode::Direct) else { return f64::NAN };
+        let mut run = Some(run);
         // Tried above; what it reads does not matter here.
-        let _ = run();
-        clock.elapsed().as_nanos() as f64 / READS as f64
+        wall_time(|| drop(run.take().map(|run| run()))) / READS as f64
     };
     let result = paired(9, one, many);
     let verdict = match result.verdict {

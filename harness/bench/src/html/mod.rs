@@ -5,8 +5,7 @@ mod curve;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::format::{bytes, nanoseconds, significant, throughput};
-use crate::report::{Group, Report, ResultRow};
-use crate::request::CacheState;
+use crate::report::{Group, ModelError, Report, ResultRow};
 use crate::statistics::{Estimate, FEWEST, Verdict};
 use crate::table::skipped_lines;
 
@@ -245,9 +244,9 @@ fn times(group: &Group<'_>) -> Markup {
                 }
             }
             figcaption {
-                "Shorter is better. Mean CPU time of a trial and what is left of its wall time; the number is the \
+                "Shorter is better. Median CPU time of a trial and what is left of its wall time; the number is the \
                  median wall time."
-                @if let Some(error) = model_error(group) { " " (error) }
+                @if let Some(error) = ModelError::of(group) { " The " (error.words()) "." }
             }
         }
     }
@@ -255,25 +254,6 @@ fn times(group: &Group<'_>) -> Markup {
 
 fn whole(row: &ResultRow) -> f64 {
     row.user_ns + row.system_ns + row.waiting_ns
-}
-
-/// How far the model is off, said plainly.
-fn model_error(group: &Group<'_>) -> Option<String> {
-    let mut errors: Vec<(f64, &str)> = group
-        .rows
-        .iter()
-        .filter_map(|row| Some(((row.prediction_ratio()? - 1.0).abs(), row.strategy.as_str())))
-        .collect();
-    errors.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (middle, _) = *errors.get(errors.len() / 2)?;
-    let (worst, name) = *errors.last()?;
-    let reason = match group.cache {
-        CacheState::Cold => "the device does not repeat itself so closely",
-        _ => "its costs are not all in the model",
-    };
-    let tail =
-        if worst > 0.15 { format!("; most for {name}, {:.0} %: {reason}", worst * 100.0) } else { String::new() };
-    Some(format!("The predictions are off by {:.0} % in the median{tail}.", middle * 100.0))
 }
 
 fn details(group: &Group<'_>) -> Markup {

@@ -17,14 +17,17 @@ pub mod update;
 pub mod uring;
 pub mod write;
 
+use std::any::Any;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::memory::Buffer;
+use crate::request::CacheState;
 
 /// A stretch of work between two looks at the interrupt flag, in bytes.
 pub const STRETCH: usize = 1 << 20;
@@ -70,7 +73,7 @@ impl Task<'_> {
 }
 
 /// What a run of a strategy did, by its own count.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Work {
     /// The sum of the words read, where the workload reads.
     pub checksum: u64,
@@ -85,6 +88,9 @@ pub struct Work {
     pub program: bool,
     /// Whether nobody looked at the bytes, so that they cannot be checked.
     pub unseen: bool,
+    /// What the workload keeps from run to run, and whose end is therefore not
+    /// to be timed.
+    pub kept: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// Why a run of a strategy did not end well.
@@ -138,9 +144,11 @@ pub struct Strategy {
     pub block_bytes: Option<u64>,
     /// When it takes part.
     pub tier: Tier,
-    /// Whether the state of the cache means anything to it; O_DIRECT reads
-    /// past the cache, so its warm figure would be a cold one.
-    pub only_cold: bool,
+    /// The one state that it takes part in, where the other would mean nothing:
+    /// O_DIRECT reads past the cache, a mapping that is kept keeps its pages.
+    pub only: Option<CacheState>,
+    /// Whether it does less than the others, and is there for comparison only.
+    pub less: bool,
     /// Makes the timed part ready.
     pub prepare: Prepare,
 }
@@ -156,7 +164,8 @@ impl Strategy {
             what: what.to_owned(),
             block_bytes: block.map(|b| b as u64),
             tier: Tier::Core,
-            only_cold: false,
+            only: None,
+            less: false,
             prepare: Box::new(prepare),
         }
     }
@@ -166,9 +175,19 @@ impl Strategy {
         Self { tier: Tier::Full, ..self }
     }
 
+    /// Does less than the others.
+    pub fn less(self) -> Self {
+        Self { less: true, ..self }
+    }
+
     /// Takes part only in cold comparisons.
     pub fn cold_only(self) -> Self {
-        Self { only_cold: true, ..self }
+        Self { only: Some(CacheState::Cold), ..self }
+    }
+
+    /// Takes part only in warm comparisons.
+    pub fn warm_only(self) -> Self {
+        Self { only: Some(CacheState::Warm), ..self }
     }
 }
 

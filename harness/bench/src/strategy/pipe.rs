@@ -1,15 +1,18 @@
 //! Move bytes from one process to another.
 //!
 //! A child sends the same touched buffer again and again; this process sums
-//! what comes, unless the strategy says that nobody looks at it.
+//! what comes, unless the strategy says that nobody looks at it. Each is bound
+//! to a processor of its own: where the scheduler puts them decides more than
+//! most strategies do, and changes from trial to trial.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Fault, Prepared, Strategy, Task, Work, call, copy};
 use crate::memory::{Buffer, Mapping, sum};
-use crate::process::{Child, End};
+use crate::process::{Child, End, Seated, Seats, sit};
 
 /// How the bytes go.
 #[derive(Debug, Clone, Copy)]
@@ -26,10 +29,19 @@ struct Plan {
     busy: bool,
     /// A pair of sockets instead of a pipe.
     socket: bool,
+    /// Both ends on one processor, instead of one each.
+    one_cpu: bool,
 }
 
-const PLAIN: Plan =
-    Plan { block: 64 << 10, capacity: 64 << 10, give_pages: false, splice_away: false, busy: false, socket: false };
+const PLAIN: Plan = Plan {
+    block: 64 << 10,
+    capacity: 64 << 10,
+    give_pages: false,
+    splice_away: false,
+    busy: false,
+    socket: false,
+    one_cpu: false,
+};
 
 const WIDE: Plan = Plan { capacity: 1 << 20, ..PLAIN };
 
@@ -52,6 +64,18 @@ pub fn strategies() -> Vec<Strategy> {
         ),
         Strategy::new("shared_ring", "a ring of 16 blocks in shared memory, both sides busy", Some(SLOT), ring),
         by("socketpair_64k", "write and read 64 KiB, a pair of stream sockets", Plan { socket: true, ..PLAIN }),
+        by("one_cpu_64k", "as write_read_64k, both ends on one processor", Plan { one_cpu: true, ..PLAIN }),
+        by(
+            "one_cpu_vmsplice",
+            "as vmsplice_read, both ends on one processor",
+            Plan { block: 256 << 10, give_pages: true, one_cpu: true, ..WIDE },
+        ),
+        by(
+            "one_cpu_splice",
+            "pages given and moved on unseen, 1 MiB, both ends on one processor",
+            Plan { block: 1 << 20, give_pages: true, splice_away: true, one_cpu: true, ..WIDE },
+        ),
+        by("one_cpu_wide", "as wide_64k, both ends on one processor", Plan { one_cpu: true, ..WIDE }).full(),
         by("write_read_4k", "write and read 4 KiB, a pipe of 64 KiB", Plan { block: 4 << 10, ..PLAIN }).full(),
         by("wide_busy_64k", "a pipe of 1 MiB, both sides busy", Plan { busy: true, ..WIDE }).full(),
         by("narrow_64k", "a pipe of 4 KiB", Plan { capacity: 4 << 10, ..PLAIN }).full(),
@@ -155,14 +179,21 @@ fn send(task: Task<'_>, plan: Plan) -> Result<Prepared<'_>, Fault> {
     let gate = Gate::new()?;
     let (read_end, write_end) = ends(&plan)?;
     let (bytes, size) = (source.bytes().as_ptr(), task.size);
+    let seats = Seats::find();
+    let (here, there) =
+        (seats.map(|seats| seats.first), seats.map(|seats| if plan.one_cpu { seats.first } else { seats.second }));
     // SAFETY: the child reads the buffer it has inherited and makes system calls.
     let child = unsafe {
-        Child::fork(|| if gate.pass() && push(&plan, write_end.as_raw_fd(), bytes, size as usize) { 0 } else { 1 })
+        Child::fork(|| {
+            there.into_iter().for_each(sit);
+            if gate.pass() && push(&plan, write_end.as_raw_fd(), bytes, size as usize) { 0 } else { 1 }
+        })
     }
     .map_err(call("fork"))?;
     drop(write_end);
+    let seated = here.map(Seated::on);
     Ok(Box::new(move || {
-        let mut work = Work { unseen: plan.splice_away, note, ..Work::default() };
+        let mut work = Work { unseen: plan.splice_away, note, kept: Some(Arc::new(seated)), ..Work::default() };
         gate.open()?;
         let mut left = size as usize;
         while left > 0 {
@@ -245,6 +276,8 @@ fn ring(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
     let mut source = pattern(SLOT)?;
     let bytes = source.bytes().as_ptr();
     let gate = Gate::new()?;
+    let seats = Seats::find();
+    let (here, there) = (seats.map(|seats| seats.first), seats.map(|seats| seats.second));
     let blocks = task.size / SLOT as u64;
     if blocks * SLOT as u64 != task.size {
         return Err(Fault::Unsupported("the ring moves whole blocks of 64 KiB only".to_owned()));
@@ -262,6 +295,7 @@ fn ring(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
     // SAFETY: the child reads and writes memory, and reads one byte.
     let child = unsafe {
         Child::fork(|| {
+            there.into_iter().for_each(sit);
             if !gate.pass() {
                 return 1;
             }
@@ -278,9 +312,10 @@ fn ring(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
         })
     }
     .map_err(call("fork"))?;
+    let seated = here.map(Seated::on);
     Ok(Box::new(move || {
         let source = source;
-        let mut work = Work { copied: task.size, ..Work::default() };
+        let mut work = Work { copied: task.size, kept: Some(Arc::new(seated)), ..Work::default() };
         gate.open()?;
         let (sent, taken) = counters(&shared);
         for block in 0..blocks {

@@ -1,6 +1,9 @@
 //! Checksum 4 KiB blocks at seeded offsets.
 
+use std::sync::Arc;
+
 use super::scan::pread_some;
+use super::uring::Mode;
 use super::{Fault, Prepared, Strategy, Task, Work, buffer, call, uring};
 use crate::guard::Watch;
 use crate::memory::{Mapping, sum};
@@ -14,12 +17,18 @@ pub fn strategies() -> Vec<Strategy> {
         Strategy::new("pread_4k", "pread(2) of each block", Some(BLOCK), pread),
         Strategy::new("mmap", "a new mapping, read in place", Some(BLOCK), |t| mmap(t, None)),
         Strategy::new("mmap_random", "mmap with MADV_RANDOM", Some(BLOCK), |t| mmap(t, Some(libc::MADV_RANDOM))),
+        Strategy::new("mmap_kept", "a mapping that was touched before", Some(BLOCK), mmap_kept).warm_only(),
         Strategy::new("mmap_touch", "mmap, only 8 bytes of each block: less work, for comparison", Some(8), mmap_touch)
+            .less()
             .full(),
-        Strategy::new("uring_32", "io_uring, 32 reads in flight", Some(BLOCK), |t| uring::random(t, 32, false)),
+        Strategy::new("uring_32", "io_uring, 32 reads in flight", Some(BLOCK), |t| uring::random(t, 32, Mode::Plain)),
+        Strategy::new("uring_fixed_32", "the same with registered buffers and file", Some(BLOCK), |t| {
+            uring::random(t, 32, Mode::Registered)
+        })
+        .full(),
         Strategy::new("direct_4k", "pread(2) with O_DIRECT", Some(BLOCK), direct).cold_only(),
-        Strategy::new("uring_direct_32", "io_uring with O_DIRECT, 32 in flight", Some(BLOCK), |t| {
-            uring::random(t, 32, true)
+        Strategy::new("uring_direct_32", "io_uring with O_DIRECT, registered, 32 in flight", Some(BLOCK), |t| {
+            uring::random(t, 32, Mode::Direct)
         })
         .cold_only(),
     ]
@@ -65,6 +74,24 @@ fn mmap(task: Task<'_>, advice: Option<i32>) -> Result<Prepared<'_>, Fault> {
             task.go_on()?;
             work.checksum = work.checksum.wrapping_add(mapping.sum(*offset as usize, BLOCK));
         }
+        Ok(work)
+    }))
+}
+
+fn mmap_kept(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
+    let file = task.open()?;
+    let mapping =
+        Mapping::file(&file, 0, task.size as usize, libc::PROT_READ, libc::MAP_SHARED).map_err(call("mmap"))?;
+    let watch = Watch::over(&mapping);
+    crate::memory::touch(&mapping);
+    Ok(Box::new(move || {
+        let mut work = Work::default();
+        for offset in task.offsets {
+            task.go_on()?;
+            work.checksum = work.checksum.wrapping_add(mapping.sum(*offset as usize, BLOCK));
+        }
+        // In this order: a watch must not outlive its mapping.
+        work.kept = Some(Arc::new((watch, mapping)));
         Ok(work)
     }))
 }

@@ -1,5 +1,7 @@
 //! Checksum a file again: the mapping, or the buffer, is kept from the first time.
 
+use std::sync::Arc;
+
 use super::scan::{self, sum_mapping};
 use super::{Fault, Prepared, Strategy, Task, Work, buffer, call};
 use crate::guard::Watch;
@@ -26,9 +28,10 @@ pub fn strategies() -> Vec<Strategy> {
             let watch = Watch::over(&mapping);
             sum_mapping(&task, &mapping, &mut Work::default())?;
             Ok(Box::new(move || {
-                let _watch = watch;
                 let mut work = Work::default();
                 sum_mapping(&task, &mapping, &mut work)?;
+                // In this order: a watch must not outlive its mapping.
+                work.kept = Some(Arc::new((watch, mapping)));
                 Ok(work)
             }))
         }),
@@ -53,6 +56,6 @@ fn in_memory(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
             task.go_on()?;
             checksum = checksum.wrapping_add(sum(part));
         }
-        Ok(Work { checksum, ..Work::default() })
+        Ok(Work { checksum, kept: Some(Arc::new(buffer)), ..Work::default() })
     }))
 }

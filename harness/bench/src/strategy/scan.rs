@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
 use std::sync::mpsc;
 
+use super::uring::Mode;
 use super::{Fault, Prepared, STRETCH, Strategy, Task, Work, buffer, call, read_full, retry_or_fail, size_name, uring};
 use crate::guard::Watch;
 use crate::memory::{Buffer, Mapping, sum};
@@ -27,17 +28,28 @@ pub fn strategies() -> Vec<Strategy> {
             mmap(t, libc::MAP_SHARED, Some(libc::MADV_SEQUENTIAL))
         }),
         Strategy::new("uring_256k", "io_uring, four reads in flight", Some(256 << 10), |t| {
-            uring::scan(t, 256 << 10, 4, false)
+            uring::scan(t, 256 << 10, 4, Mode::Plain)
         }),
+        Strategy::new("uring_fixed_256k", "the same with registered buffers and file", Some(256 << 10), |t| {
+            uring::scan(t, 256 << 10, 4, Mode::Registered)
+        })
+        .full(),
         read(16 << 10).full(),
         read(4 << 20).full(),
         Strategy::new("pread_256k", "pread with offsets of its own", Some(256 << 10), |t| pread(t, 256 << 10)).full(),
         Strategy::new("readv_4x64k", "readv into four buffers", Some(256 << 10), readv).full(),
         Strategy::new(
+            "nowait_256k",
+            "preadv2 with RWF_NOWAIT, and without where it would wait",
+            Some(256 << 10),
+            |t| preadv2(t, libc::RWF_NOWAIT),
+        )
+        .full(),
+        Strategy::new(
             "dontcache_256k",
             "preadv2 with RWF_DONTCACHE: dropped from the cache once read",
             Some(256 << 10),
-            dontcache,
+            |t| preadv2(t, RWF_DONTCACHE),
         )
         .full()
         .cold_only(),
@@ -56,9 +68,12 @@ pub fn strategies() -> Vec<Strategy> {
         Strategy::new("direct_4m", "O_DIRECT, 4 MiB at a time", Some(4 << 20), |t| direct(t, 4 << 20))
             .full()
             .cold_only(),
-        Strategy::new("uring_direct_1m", "io_uring with O_DIRECT, four reads in flight", Some(1 << 20), |t| {
-            uring::scan(t, 1 << 20, 4, true)
-        })
+        Strategy::new(
+            "uring_direct_1m",
+            "io_uring with O_DIRECT, registered, four reads in flight",
+            Some(1 << 20),
+            |t| uring::scan(t, 1 << 20, 4, Mode::Direct),
+        )
         .full()
         .cold_only(),
     ]
@@ -154,11 +169,13 @@ fn readv(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
 /// `RWF_DONTCACHE` of linux/fs.h, since Linux 6.14.
 const RWF_DONTCACHE: i32 = 0x80;
 
-fn dontcache(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
+/// preadv2(2) in order. What RWF_NOWAIT says would wait is read without it.
+fn preadv2(task: Task<'_>, flags: i32) -> Result<Prepared<'_>, Fault> {
     let file = task.open()?;
     let mut buffer = buffer(256 << 10)?;
     Ok(Box::new(move || {
         let mut work = Work::default();
+        let (mut flags_now, mut waited) = (flags, 0u64);
         loop {
             task.go_on()?;
             let bytes = buffer.bytes();
@@ -166,17 +183,29 @@ fn dontcache(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
             work.system_calls += 1;
             // SAFETY: the part is `buffer`, which outlives the call. An offset
             // of −1 means the file's own.
-            let n = unsafe { libc::preadv2(file.as_raw_fd(), &raw const part, 1, -1, RWF_DONTCACHE) };
+            let n = unsafe { libc::preadv2(file.as_raw_fd(), &raw const part, 1, -1, flags_now) };
+            flags_now = flags;
             match n {
-                0 => return Ok(work),
+                0 => break,
                 n if n > 0 => {
                     let n = n as usize;
                     work.checksum = work.checksum.wrapping_add(sum(&bytes[..n]));
                     work.copied += n as u64;
                 }
-                _ => retry_or_fail("preadv2 (RWF_DONTCACHE)")?,
+                _ => {
+                    let error = std::io::Error::last_os_error();
+                    match error.raw_os_error() {
+                        Some(libc::EAGAIN) => (flags_now, waited) = (0, waited + 1),
+                        Some(libc::EINTR) => {}
+                        _ => return Err(call("preadv2")(error)),
+                    }
+                }
             }
         }
+        if waited > 0 {
+            work.note = Some(format!("{waited} reads would have waited, and were made again without RWF_NOWAIT"));
+        }
+        Ok(work)
     }))
 }
 

@@ -7,6 +7,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use super::{Fault, Strategy, Task, Work, buffer, call, read_full, retry_or_fail, write_full};
 use crate::guard::Watch;
@@ -44,10 +45,9 @@ pub fn update_strategies() -> Vec<Strategy> {
             let watch = Watch::over(&mapping);
             crate::memory::touch(&mapping);
             Ok(Box::new(move || {
-                let _watch = watch;
                 add_at_offsets(&task, &mapping)?;
-                drop(mapping);
-                Ok(Work { system_calls: 1, ..Work::default() })
+                // In this order: a watch must not outlive its mapping.
+                Ok(Work { kept: Some(Arc::new((watch, mapping))), ..Work::default() })
             }))
         }),
         Strategy::new("mmap_msync", "mmap, and msync(MS_SYNC) at the end", Some(RECORD), |task| {

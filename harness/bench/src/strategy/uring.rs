@@ -17,6 +17,8 @@ struct Flight {
     buffers: Vec<Buffer>,
     in_flight: usize,
     calls: u64,
+    /// The kernel knows the buffers and the file by their numbers.
+    registered: bool,
 }
 
 impl Flight {
@@ -30,7 +32,26 @@ impl Flight {
         })?;
         let buffers =
             (0..depth).map(|_| Buffer::large(block)).collect::<Result<Vec<_>, _>>().map_err(call("mmap a buffer"))?;
-        Ok(Self { ring, buffers, in_flight: 0, calls: 0 })
+        Ok(Self { ring, buffers, in_flight: 0, calls: 0, registered: false })
+    }
+
+    /// Makes the buffers and the file to be read known to the kernel once, which
+    /// then need not look them up for every request.
+    fn register(&mut self, file: &File) -> Result<(), Fault> {
+        let parts: Vec<libc::iovec> = self
+            .buffers
+            .iter_mut()
+            .map(|buffer| buffer.bytes())
+            .map(|bytes| libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() })
+            .collect();
+        let refused = |what: &str, e: std::io::Error| Fault::Unsupported(format!("io_uring registers no {what}: {e}"));
+        let submitter = self.ring.submitter();
+        // SAFETY: the buffers live as long as the ring, or longer when a drain
+        // fails; nothing unmaps them in between.
+        unsafe { submitter.register_buffers(&parts) }.map_err(|e| refused("buffers", e))?;
+        submitter.register_files(&[file.as_raw_fd()]).map_err(|e| refused("files", e))?;
+        self.registered = true;
+        Ok(())
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> Result<(), Fault> {
@@ -45,11 +66,13 @@ impl Flight {
 
     fn read(&mut self, file: &File, slot: usize, offset: u64) -> Result<(), Fault> {
         let bytes = self.buffers[slot].bytes();
-        let entry = opcode::Read::new(types::Fd(file.as_raw_fd()), bytes.as_mut_ptr(), bytes.len() as u32)
-            .offset(offset)
-            .build()
-            .user_data(slot as u64);
-        self.push(&entry)
+        let (place, len) = (bytes.as_mut_ptr(), bytes.len() as u32);
+        let entry = if self.registered {
+            opcode::ReadFixed::new(types::Fixed(0), place, len, slot as u16).offset(offset).build()
+        } else {
+            opcode::Read::new(types::Fd(file.as_raw_fd()), place, len).offset(offset).build()
+        };
+        self.push(&entry.user_data(slot as u64))
     }
 
     /// Submits what was pushed and waits for at least one completion.
@@ -80,10 +103,32 @@ impl Flight {
     }
 }
 
+/// How requests are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Through the page cache, each naming its buffer and its file.
+    Plain,
+    /// Through the page cache, with registered buffers and a registered file.
+    Registered,
+    /// Past the page cache, with registered buffers and a registered file.
+    Direct,
+}
+
+impl Mode {
+    fn prepare(self, task: &Task<'_>, depth: usize, block: usize) -> Result<(File, Flight), Fault> {
+        let file = if self == Self::Direct { task.open_direct()? } else { task.open()? };
+        let mut flight = Flight::new(depth, block)?;
+        if self != Self::Plain {
+            flight.register(&file)?;
+        }
+        Ok((file, flight))
+    }
+}
+
 /// Checksums the file with `depth` reads of `block` bytes in flight.
-pub fn scan(task: Task<'_>, block: usize, depth: usize, direct: bool) -> Result<Prepared<'_>, Fault> {
-    let file = if direct { task.open_direct()? } else { task.open()? };
-    let mut flight = Flight::new(depth, block)?;
+pub fn scan(task: Task<'_>, block: usize, depth: usize, mode: Mode) -> Result<Prepared<'_>, Fault> {
+    let direct = mode == Mode::Direct;
+    let (file, mut flight) = mode.prepare(&task, depth, block)?;
     let note = direct.then(|| flight.buffers[0].layout().to_owned());
     Ok(Box::new(move || {
         let mut checksum = 0u64;
@@ -102,9 +147,9 @@ pub fn scan(task: Task<'_>, block: usize, depth: usize, direct: bool) -> Result<
 }
 
 /// Checksums 4 KiB blocks at the task's offsets, `depth` in flight.
-pub fn random(task: Task<'_>, depth: usize, direct: bool) -> Result<Prepared<'_>, Fault> {
-    let file = if direct { task.open_direct()? } else { task.open()? };
-    let mut flight = Flight::new(depth, 4096)?;
+pub fn random(task: Task<'_>, depth: usize, mode: Mode) -> Result<Prepared<'_>, Fault> {
+    let direct = mode == Mode::Direct;
+    let (file, mut flight) = mode.prepare(&task, depth, 4096)?;
     Ok(Box::new(move || {
         let mut checksum = 0u64;
         let mut copied = 0;

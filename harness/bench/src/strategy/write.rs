@@ -34,7 +34,8 @@ pub fn strategies() -> Vec<Strategy> {
         Strategy::new("direct_1m", "O_DIRECT writes, then fdatasync", Some(1 << 20), direct),
         Strategy::new("write_256k_only", "not made durable: what the wait costs", Some(256 << 10), |t| {
             write(t, 256 << 10, false)
-        }),
+        })
+        .less(),
     ]
 }
 

@@ -279,6 +279,10 @@ impl Arena for FileArena {
         let _ = std::fs::remove_file(&self.target);
     }
 
+    fn file(&self) -> Option<&Subject> {
+        Some(&self.subject)
+    }
+
     fn subject(&self) -> Option<&Subject> {
         (!self.changes_the_file()).then_some(&self.subject)
     }

@@ -111,6 +111,10 @@ impl Arena for SmallFiles {
 
     fn settle(&mut self) {}
 
+    fn file(&self) -> Option<&Subject> {
+        None
+    }
+
     fn subject(&self) -> Option<&Subject> {
         None
     }

@@ -40,6 +40,9 @@ pub trait Arena {
     /// Takes away what a run left.
     fn settle(&mut self);
 
+    /// The file that is worked on.
+    fn file(&self) -> Option<&Subject>;
+
     /// The file whose change would make the figures worthless.
     fn subject(&self) -> Option<&Subject>;
 }

@@ -64,6 +64,10 @@ impl Arena for TalkArena {
         let _ = std::fs::remove_file(&self.path);
     }
 
+    fn file(&self) -> Option<&Subject> {
+        None
+    }
+
     fn subject(&self) -> Option<&Subject> {
         None
     }

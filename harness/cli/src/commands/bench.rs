@@ -16,9 +16,9 @@ use crate::report::comparison;
 use crate::terminal::{self, DIM, Styled};
 
 /// Bytes of the generated file of a quick comparison.
-const QUICK_SIZE: u64 = 64 << 20;
+const QUICK_SIZE: u64 = 256 << 20;
 /// Time for the trials of a quick comparison.
-const QUICK_BUDGET: Duration = Duration::from_secs(10);
+const QUICK_BUDGET: Duration = Duration::from_secs(24);
 
 /// Compares, or sets two earlier comparisons side by side.
 pub fn bench(args: &BenchArgs) -> Result<Exit> {
@@ -77,6 +77,10 @@ pub fn measure(request: &Request) -> Result<Report> {
         Progress::Trial { workload, strategy, cache, round, of } => {
             meter.say(&format!("{workload} {cache} {strategy}, round {round} of about {of}"));
         }
+        // A terminal narrower than the table would break its lines.
+        Progress::Standing(rows) if terminal::width() >= 80 => {
+            meter.below(&comparison::standing(rows, terminal::width()));
+        }
         _ => {}
     };
     ::bench::compare(request, &mut on).map_err(stop)
@@ -127,7 +131,7 @@ fn show(report: &Report) -> Result<()> {
 
 fn side_by_side(a: &Path, b: &Path) -> Result<Exit> {
     let (first, second) = (read(a)?, read(b)?);
-    let lines = comparison::side_by_side(&first, &second);
+    let lines = comparison::side_by_side(&first, &second, terminal::width());
     if lines.is_empty() {
         return Err(Stop::input("the two reports have no way of any workload in common"));
     }

@@ -1,21 +1,23 @@
 //! A comparison as tables with intervals, and what it comes to in sentences.
 
-use bench::format::{nanoseconds, throughput};
-use bench::table::{LineKind, Style};
+use bench::table::{LineKind, Style, TableRow, rows_table};
 use bench::{Report, ResultRow};
 
-use crate::terminal::{self, BAD, CARE, DIM, GOOD, HEAD, Styled};
+use crate::terminal::{self, BAD, DIM, GOOD, HEAD, Styled};
 
 /// The tables, one a workload and cache state, a line each.
 pub fn tables(report: &Report, width: usize) -> Vec<String> {
-    let style = Style { width, unicode: true };
-    report.table(style).into_iter().map(|line| Styled(color(line.kind), line.text).to_string()).collect()
+    styled(report.table(Style { width, unicode: true }))
+}
+
+fn styled(lines: Vec<TableRow>) -> Vec<String> {
+    lines.into_iter().map(|line| Styled(color(line.kind), line.text).to_string()).collect()
 }
 
 fn color(kind: LineKind) -> anstyle::Style {
     match kind {
         LineKind::Title => HEAD,
-        LineKind::Head | LineKind::Layout | LineKind::Skipped => DIM,
+        LineKind::Head | LineKind::Remark | LineKind::Skipped => DIM,
         LineKind::Faster => GOOD,
         LineKind::Slower => BAD,
         LineKind::Baseline | LineKind::Undecided | LineKind::Blank => anstyle::Style::new(),
@@ -50,51 +52,15 @@ pub fn caveats(report: &Report, width: usize) -> Vec<String> {
 }
 
 /// Two reports, a line for each way that both measured: speeds, and how much faster B is.
-pub fn side_by_side(a: &Report, b: &Report) -> Vec<String> {
-    let mut rows = Vec::new();
-    for first in &a.results {
-        let same = |row: &&ResultRow| {
-            (row.workload, row.cache, &row.strategy, &row.shape, row.again)
-                == (first.workload, first.cache, &first.strategy, &first.shape, first.again)
-        };
-        if let Some(second) = b.results.iter().find(same) {
-            rows.push(vec![
-                first.workload.to_string(),
-                first.cache.to_string(),
-                first.strategy.clone(),
-                spoken(first),
-                spoken(second),
-                format!("{:.2}", second.speed() / first.speed()),
-                parted(first, second),
-            ]);
-        }
-    }
-    if rows.is_empty() {
+pub fn side_by_side(a: &Report, b: &Report, width: usize) -> Vec<String> {
+    let compared = bench::compare_reports(a, b);
+    if compared.rows.is_empty() {
         return Vec::new();
     }
-    let names = ["workload", "cache", "way", "A", "B", "B/A", ""];
-    rows.insert(0, names.map(|name| Styled(DIM, name).to_string()).to_vec());
-    terminal::table(&rows, &[3, 4, 5])
+    styled(compared.table(Style { width, unicode: true }))
 }
 
-fn spoken(row: &ResultRow) -> String {
-    row.operation_ns().map_or_else(|| throughput(row.bytes_per_second), nanoseconds)
-}
-
-/// Whether the intervals of two speeds lie apart.
-fn parted(a: &ResultRow, b: &ResultRow) -> String {
-    let ((a_low, a_high), (b_low, b_high)) = (speed_bounds(a), speed_bounds(b));
-    if b_low > a_high {
-        Styled(GOOD, "faster").to_string()
-    } else if b_high < a_low {
-        Styled(BAD, "slower").to_string()
-    } else {
-        Styled(CARE, "no telling").to_string()
-    }
-}
-
-/// The bounds of the speed's interval, in bytes (or operations) a second.
-fn speed_bounds(row: &ResultRow) -> (f64, f64) {
-    let amount = row.operations.unwrap_or(row.bytes) as f64;
-    (amount / row.wall_ns.high.max(1.0) * 1e9, amount / row.wall_ns.low.max(1.0) * 1e9)
+/// How the rows stand while they are measured, without colour: what draws it knows of none.
+pub fn standing(rows: &[ResultRow], width: usize) -> Vec<String> {
+    rows_table(rows, Style { width, unicode: true }).into_iter().map(|line| line.text).collect()
 }
