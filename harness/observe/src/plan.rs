@@ -63,7 +63,7 @@ impl Launch {
             stdin: Stdin::Empty,
             stdout: Stdout::Pipe,
             deadline: Duration::from_secs(10),
-            output_limit: 4 << 20,
+            output_limit: 1 << 20,
             limits: Limits::default(),
             watch: Watch::default(),
             schedule: Schedule::Free,

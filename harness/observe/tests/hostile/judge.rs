@@ -18,10 +18,11 @@ pub struct Outcome {
     pub late: Duration,
 }
 
-/// Runs a program and judges everything.
-pub fn run(corpus: &Corpus, observer: &Observer, program: &Program, rung: Rung) -> Outcome {
+/// Runs a program and judges everything; where it is cut short, all but what it is reported as.
+pub fn run(corpus: &Corpus, observer: &Observer, program: &Program, rung: Rung, cut: Option<Duration>) -> Outcome {
     let mark = leftovers::fresh_mark();
-    let launch = corpus.launch(program, rung, &mark);
+    let mut launch = corpus.launch(program, rung, &mark);
+    launch.deadline = cut.unwrap_or(launch.deadline);
     let begin = Instant::now();
     let seen = match observer.run(&launch) {
         Ok(seen) => seen,
@@ -31,7 +32,7 @@ pub fn run(corpus: &Corpus, observer: &Observer, program: &Program, rung: Rung) 
     let late = took.saturating_sub(launch.deadline);
     let mut complaints = Vec::new();
     let expected = program.expected(rung);
-    if !is(&seen, expected) {
+    if cut.is_none() && !is(&seen, expected) {
         complaints.push(format!("expected {expected}; {}", described(&seen)));
     }
     if late > AFTER_DEADLINE + LOAD {
@@ -51,8 +52,10 @@ pub fn run(corpus: &Corpus, observer: &Observer, program: &Program, rung: Rung) 
 fn is(seen: &Observation, expected: &str) -> bool {
     match expected.split_once(' ').unwrap_or((expected, "")) {
         ("flooded", _) => seen.ending == Ending::Flooded,
-        ("over_limit", _) => seen.over_limit.is_some(),
         ("hung", _) => matches!(seen.ending, Ending::Deadline | Ending::Deadlocked) && seen.over_limit.is_none(),
+        // Without a tracer it is chance whether the limit is seen to be passed, or the program is told before.
+        ("over_limit", "or refused") => seen.over_limit.is_some() || seen.ending == Ending::Ended(Exit::Code(1)),
+        ("over_limit", _) => seen.over_limit.is_some(),
         ("leaked", _) => seen.ending == Ending::Ended(Exit::Code(0)) && !seen.survivors.is_empty(),
         ("forbidden", _) => {
             let said = [&seen.stdout, &seen.stderr].iter().any(|o| o.text().starts_with("forbidden"));
@@ -66,10 +69,11 @@ fn is(seen: &Observation, expected: &str) -> bool {
 }
 
 fn described(seen: &Observation) -> String {
-    let Observation { ending, over_limit, survivors, wall, .. } = seen;
+    let Observation { ending, over_limit, survivors, wall, hang, .. } = seen;
+    let hang = hang.as_ref().map_or("", |h| &h.summary);
     let cut = |text: String| text.chars().take(300).collect::<String>();
     format!(
-        "{ending:?}, over limit {over_limit:?}, {} survivors, {wall:?}\nout: {}\nerr: {}",
+        "{ending:?}, over limit {over_limit:?}, {} survivors, {wall:?}\n{hang}\nout: {}\nerr: {}",
         survivors.len(),
         cut(seen.stdout.text()),
         cut(seen.stderr.text())

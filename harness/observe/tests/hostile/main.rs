@@ -12,6 +12,7 @@ mod leftovers;
 mod storm;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use corpus::Corpus;
 use leftovers::Machine;
@@ -22,6 +23,8 @@ use observe::{Observer, Rung};
 const ORDINARY: u32 = 54321;
 /// Launches under way together: most of them sleep.
 const THREADS: usize = 4;
+/// For as long as this, something may be left of a harness that was killed.
+pub const AT_ONCE: Duration = Duration::from_secs(1);
 /// Best first.
 pub const RUNGS: [Rung; 3] = [Rung::F, Rung::K, Rung::L];
 
@@ -31,14 +34,15 @@ fn main() -> ExitCode {
     if own.first().is_some_and(|a| a == kills::VICTIM) {
         kills::be_the_victim(&own[1..]);
     }
-    let corpus = match Corpus::compile() {
+    let long = own.iter().any(|a| a == "--long");
+    let corpus = match Corpus::compile(long) {
         Ok(corpus) => corpus,
         Err(text) => {
             eprintln!("hostile programs: {text}");
             return ExitCode::FAILURE;
         }
     };
-    if own.iter().any(|a| a == "--long") {
+    if long {
         return storm::long(corpus, &own);
     }
     let mut arguments = Arguments::from_args();
@@ -73,7 +77,7 @@ fn trials(corpus: &'static Corpus) -> Vec<Trial> {
         trials.push(Trial::test("hostile::as_an_ordinary_user", as_an_ordinary_user));
     }
     trials.push(Trial::test("hostile::a_killed_harness_leaves_nothing", move || {
-        let figures = kills::rounds(corpus, &rungs, 6);
+        let figures = kills::rounds(corpus, &rungs, 6, 3 * AT_ONCE);
         if figures.left.is_empty() { Ok(()) } else { Err(Failed::from(figures.left.join("\n"))) }
     }));
     trials
@@ -102,7 +106,7 @@ pub fn available() -> Vec<Rung> {
 }
 
 fn once(corpus: &Corpus, observer: &Observer, program: &corpus::Program, rung: Rung) -> Result<(), Failed> {
-    let complaints = judge::run(corpus, observer, program, rung).complaints;
+    let complaints = judge::run(corpus, observer, program, rung, None).complaints;
     if complaints.is_empty() { Ok(()) } else { Err(Failed::from(complaints.join("\n"))) }
 }
 
@@ -110,7 +114,7 @@ fn once(corpus: &Corpus, observer: &Observer, program: &corpus::Program, rung: R
 fn as_an_ordinary_user() -> Result<(), Failed> {
     use std::os::unix::process::CommandExt;
     let mut command = std::process::Command::new("/proc/self/exe");
-    command.args(["--test-threads", "4", "hostile::F::"]).uid(ORDINARY).gid(ORDINARY);
+    command.args(["--test-threads", "2", "hostile::F::"]).uid(ORDINARY).gid(ORDINARY);
     let output = command.output().map_err(|e| e.to_string())?;
     if output.status.success() {
         return Ok(());
