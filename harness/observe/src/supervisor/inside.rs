@@ -66,14 +66,15 @@ impl Inside<'_> {
                 leave()
             }
             Ok((ends, ForkResult::Parent { child })) => {
-                let written = lines.ready.write_all(&child.as_raw().to_ne_bytes());
+                // A supervisor that is gone already is found so by the watch, which leaves nothing.
+                let _ = lines.ready.write_all(&child.as_raw().to_ne_bytes());
                 drop((ends, lines.go, lines.trouble, lines.ready));
-                if written.is_err() {
-                    leave();
-                }
                 guardian::watch(child, lines.status, lines.lifeline, self.rung, self.scratch)
             }
             Err(trouble) => {
+                if let Some(scratch) = self.scratch {
+                    scratch.remove();
+                }
                 // Nobody is left to tell if this fails too.
                 let _ = lines.trouble.write_all(&trouble.to_bytes());
                 leave()

@@ -28,7 +28,7 @@ pub(super) fn met(
 
 /// The limit for which the kernel has refused a call, in words.
 pub(super) fn refused(limits: &Limits, call: &Call, errno: i32, objects: &Registry) -> Option<String> {
-    let Limits { address_space, disk, descriptors, .. } = limits;
+    let Limits { address_space, descriptors, .. } = limits;
     match (errno, call) {
         (libc::EAGAIN, Call::Fork { .. }) => Some(too_many_processes(limits)),
         (libc::EMFILE, _) => Some(format!("had more than {descriptors} descriptors open in one process")),
@@ -38,7 +38,7 @@ pub(super) fn refused(limits: &Limits, call: &Call, errno: i32, objects: &Regist
         {
             None
         }
-        (libc::ENOSPC | libc::EFBIG, _) => Some(full(*disk)),
+        (libc::ENOSPC | libc::EFBIG, _) => Some(full(limits)),
         // More than there can ever be is refused on any machine.
         (libc::ENOMEM, Call::Mmap { len, .. }) if len <= address_space => Some(format!(
             "took more than {} MiB of address space, or 65530 mappings, in one process",
@@ -50,12 +50,12 @@ pub(super) fn refused(limits: &Limits, call: &Call, errno: i32, objects: &Regist
 
 fn forced(limits: &Limits, signal: i32) -> Option<String> {
     match signal {
-        libc::SIGXFSZ => Some(full(limits.disk)),
+        libc::SIGXFSZ => Some(full(limits)),
         libc::SIGXCPU => Some("used more processor time than there is before its deadline".into()),
         _ => None,
     }
 }
 
-fn full(disk: u64) -> String {
-    format!("wrote more than the {} MiB that its directory has room for", disk >> 20)
+fn full(&Limits { disk, files, .. }: &Limits) -> String {
+    format!("wrote more than the {} MiB or the {files} files that its directory has room for", disk >> 20)
 }

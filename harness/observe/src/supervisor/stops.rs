@@ -125,7 +125,8 @@ impl Run<'_> {
     /// The kernel, where it counts, lets one more be born than there may be: here it is met.
     fn count_threads(&mut self) {
         let limits = &self.launch.limits;
-        if self.threads.len() as u64 > limits.processes && !self.launch.here {
+        let alive = |t: &&Thread| self.members[t.process.0 as usize].seen.ended.is_none();
+        if self.threads.values().filter(alive).count() as u64 > limits.processes && !self.launch.here {
             self.usage.exceeded(too_many_processes(limits));
         }
     }

@@ -27,8 +27,6 @@ use crate::process_files;
 const INTERVAL: Duration = Duration::from_millis(15);
 /// A look that took long is followed by this many times as long without one.
 const PATIENCE: u32 = 10;
-/// Names in the working directory.
-pub(super) const NAMES: u64 = 12_000;
 const PAGE: u64 = 4096;
 
 /// The watch over one launch.
@@ -97,14 +95,14 @@ impl Usage {
 
     fn disk(&self, living: &[i32], work: &File) -> Option<String> {
         let ((bytes_before, names_before), (bytes, free_names)) = (self.disk_before?, room(work)?);
-        let many = names_before.saturating_sub(free_names) > NAMES;
+        let many = names_before.saturating_sub(free_names) > self.limits.files;
         if bytes_before.saturating_sub(bytes) <= self.limits.disk && !many {
             return None;
         }
         // Somebody has used that much: was it this launch?
         let device = work.metadata().ok()?.dev();
         let mut files = open_files(living, Some(device));
-        tree(work, &mut files);
+        tree(work, self.limits.files, &mut files);
         let used = blocks(&files);
         if used > self.limits.disk {
             return Some(format!(
@@ -113,7 +111,7 @@ impl Usage {
                 self.limits.disk >> 20
             ));
         }
-        (files.len() as u64 > NAMES).then(|| format!("made more than {NAMES} files"))
+        (files.len() as u64 > self.limits.files).then(|| format!("made more than {} files", self.limits.files))
     }
 }
 
@@ -185,8 +183,8 @@ fn open_files(living: &[i32], device: Option<u64>) -> Files {
     found
 }
 
-/// Everything below a directory, until there is too much of it.
-fn tree(work: &File, found: &mut Files) {
+/// Everything below a directory, until there are more names than this.
+fn tree(work: &File, most: u64, found: &mut Files) {
     let mut open = match Dir::openat(work, ".", nix::fcntl::OFlag::O_RDONLY, nix::sys::stat::Mode::empty()) {
         Ok(top) => vec![top],
         Err(_) => return,
@@ -199,7 +197,7 @@ fn tree(work: &File, found: &mut Files) {
             if is_directory && let Ok(inner) = subdirectory(directory.as_fd(), &name) {
                 open.push(inner);
             }
-            if found.len() as u64 > NAMES {
+            if found.len() as u64 > most {
                 return;
             }
         }

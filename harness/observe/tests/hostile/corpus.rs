@@ -95,8 +95,11 @@ impl Corpus {
         if matches!(program.name.as_str(), "fakes_input" | "terminal_escapes" | "other_terminals") {
             launch.stdout = Stdout::Terminal;
         }
-        if program.name == "million_mappings" && !self.full {
-            launch.limits.address_space = 64 << 20;
+        if !self.full {
+            launch.limits.files = 2000;
+            if program.name == "million_mappings" {
+                launch.limits.address_space = 64 << 20;
+            }
         }
         launch.watch.sources = false;
         launch

@@ -56,6 +56,8 @@ fn is(seen: &Observation, expected: &str) -> bool {
         // Without a tracer it is chance whether the limit is seen to be passed, or the program is told before.
         ("over_limit", "or refused") => seen.over_limit.is_some() || seen.ending == Ending::Ended(Exit::Code(1)),
         ("over_limit", _) => seen.over_limit.is_some(),
+        // Those that hop fast enough are too many before the program has ended.
+        ("leaked", "or over_limit") if seen.over_limit.is_some() => true,
         ("leaked", _) => seen.ending == Ending::Ended(Exit::Code(0)) && !seen.survivors.is_empty(),
         ("forbidden", _) => {
             let said = [&seen.stdout, &seen.stderr].iter().any(|o| o.text().starts_with("forbidden"));

@@ -48,7 +48,7 @@ pub fn rounds(corpus: &Corpus, rungs: &[Rung], count: usize, allowed: Duration) 
     let mut figures = Figures::default();
     let mut chance = Chance::new();
     for (n, rung) in rungs.iter().cycle().take(if rungs.is_empty() { 0 } else { count }).enumerate() {
-        match one(*rung, &mut chance, n % 3 == 2) {
+        match one(*rung, &mut chance, n / rungs.len() % 2 == 1) {
             Ok(took) => {
                 if took > allowed {
                     figures.left.push(format!("rung {}: something was left for {took:?}", letter(*rung)));

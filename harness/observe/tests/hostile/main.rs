@@ -22,7 +22,7 @@ use observe::{Observer, Rung};
 /// A user that no machine has, for a root that wants to see what an ordinary user sees.
 const ORDINARY: u32 = 54321;
 /// Launches under way together: most of them sleep.
-const THREADS: usize = 4;
+const THREADS: usize = 3;
 /// For as long as this, something may be left of a harness that was killed.
 pub const AT_ONCE: Duration = Duration::from_secs(1);
 /// Best first.
@@ -77,7 +77,7 @@ fn trials(corpus: &'static Corpus) -> Vec<Trial> {
         trials.push(Trial::test("hostile::as_an_ordinary_user", as_an_ordinary_user));
     }
     trials.push(Trial::test("hostile::a_killed_harness_leaves_nothing", move || {
-        let figures = kills::rounds(corpus, &rungs, 6, 3 * AT_ONCE);
+        let figures = kills::rounds(corpus, &rungs, 6, 10 * AT_ONCE);
         if figures.left.is_empty() { Ok(()) } else { Err(Failed::from(figures.left.join("\n"))) }
     }));
     trials
