@@ -30,6 +30,28 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// The box that programs run in.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct BoxArgs {
+    /// Run programs on this rung of the ladder of boxes, F, K or L [default: the best that `doctor` finds]
+    #[arg(long, value_name = "RUNG", ignore_case = true)]
+    pub rung: Option<RungName>,
+}
+
+/// A rung of the ladder of boxes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RungName {
+    /// Namespaces.
+    #[value(name = "F")]
+    Namespaces,
+    /// Subreaper and ptrace.
+    #[value(name = "K")]
+    Traced,
+    /// Subreaper alone.
+    #[value(name = "L")]
+    Plain,
+}
+
 /// When to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ColorWhen {
@@ -158,6 +180,9 @@ pub struct RunArgs {
     /// Run one launch of an earlier verdict again
     #[arg(long, value_name = "ID")]
     pub replay: Option<String>,
+    /// The box.
+    #[command(flatten)]
+    pub boxed: BoxArgs,
     /// Do not grade: run it in the box with these arguments
     #[arg(last = true, value_name = "ARGS", conflicts_with = "replay")]
     pub args: Option<Vec<OsString>>,
@@ -190,6 +215,9 @@ pub struct ResetArgs {
 /// `demo`
 #[derive(Debug, Args)]
 pub struct DemoArgs {
+    /// The box.
+    #[command(flatten)]
+    pub boxed: BoxArgs,
     /// The exercise's name
     pub exercise: String,
     /// Write the timeline as a page
@@ -244,6 +272,9 @@ pub struct GradeArgs {
     /// Makes the inputs of the launches the same again
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
+    /// The box.
+    #[command(flatten)]
+    pub boxed: BoxArgs,
 }
 
 /// A tree of the suite.

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use grade::{GradeError, Grader, Options, Submission, Suite};
-use observe::{ObserveError, Observer};
+use observe::{ObserveError, Observer, Rung};
 
-use crate::args::Cli;
+use crate::args::{BoxArgs, Cli, RungName};
 use crate::exit::Stop;
 use crate::interrupt;
 
@@ -36,8 +36,18 @@ pub fn observer() -> Observer {
 }
 
 /// A grader that gives up when the process is interrupted.
-pub fn grader(suite: &Suite, seed: Option<u64>) -> Grader {
-    Grader::new(suite.clone(), observer(), Options { seed, interrupted: interrupt::flag(), ..Options::default() })
+pub fn grader(suite: &Suite, seed: Option<u64>, rung: Option<Rung>) -> Grader {
+    let options = Options { seed, rung, interrupted: interrupt::flag(), ..Options::default() };
+    Grader::new(suite.clone(), observer(), options)
+}
+
+/// The rung that is asked for.
+pub fn rung(args: BoxArgs) -> Option<Rung> {
+    args.rung.map(|name| match name {
+        RungName::Namespaces => Rung::F,
+        RungName::Traced => Rung::K,
+        RungName::Plain => Rung::L,
+    })
 }
 
 /// A loose file as a submission, once it is seen to be one.

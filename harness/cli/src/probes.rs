@@ -11,6 +11,13 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::Serialize;
 
+/// How ptrace is to be had.
+pub const PTRACE: &str = "in a container: --cap-add=SYS_PTRACE or a seccomp profile that allows ptrace; else kernel.yama.ptrace_scope below 3";
+/// How user namespaces are to be had.
+pub const USER_NAMESPACES: &str = "kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0; in a container: a profile that allows unshare";
+/// How Landlock is to be had.
+pub const LANDLOCK: &str = "Linux 5.13 or later with landlock in the lsm= list";
+
 /// One thing that a machine may offer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Offer {
@@ -39,12 +46,7 @@ pub fn all() -> Vec<Offer> {
         remedy,
     };
     vec![
-        offer(
-            "ptrace",
-            "checks of what the kernel saw are skipped; verdicts are partial",
-            "in a container: --cap-add=SYS_PTRACE or a seccomp profile that allows ptrace; else kernel.yama.ptrace_scope below 3",
-            ptrace(),
-        ),
+        offer("ptrace", "checks of what the kernel saw are skipped; verdicts are partial", PTRACE, ptrace()),
         offer(
             "seccomp",
             "every system call stops a traced program: much slower",
@@ -54,15 +56,10 @@ pub fn all() -> Vec<Offer> {
         offer(
             "user-namespaces",
             "programs run on a lower rung: less is contained, and leftovers are looked for by other means",
-            "kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0; in a container: a profile that allows unshare",
+            USER_NAMESPACES,
             user_namespaces(),
         ),
-        offer(
-            "landlock",
-            "files outside the box are kept from submissions by namespaces alone",
-            "Linux 5.13 or later with landlock in the lsm= list",
-            landlock(),
-        ),
+        offer("landlock", "files outside the box are kept from submissions by namespaces alone", LANDLOCK, landlock()),
         offer(
             "kvm",
             "page-table exercises run on the software MMU only",

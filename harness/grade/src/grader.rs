@@ -180,7 +180,7 @@ fn verdict(exercise: &Exercise, submission: &Submission, checks: Vec<crate::Chec
         partial: any(CheckOutcome::Skipped),
         runs: rounds.launches,
         cpu_ms: rounds.cpu.as_millis() as u64,
-        rung: rounds.rung().map(|r| r.to_string()),
+        rung: rounds.rung(),
         checks,
         ..blank(exercise, submission, outcome, None)
     }

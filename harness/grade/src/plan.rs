@@ -87,7 +87,9 @@ impl Plan {
 
     /// A right program prints exactly this and exits with 0.
     pub fn prints(mut self, stdout: impl Into<Vec<u8>>) -> Plan {
-        self.expect.stdout = Some(stdout.into());
+        let stdout = stdout.into();
+        self.launch.output_limit = self.launch.output_limit.max(2 * stdout.len());
+        self.expect.stdout = Some(stdout);
         self
     }
 

@@ -54,9 +54,11 @@ impl Rounds {
         Ok(rounds)
     }
 
-    /// The rung of the first launch.
-    pub fn rung(&self) -> Option<Rung> {
-        self.seen.iter().flatten().next().map(|o| o.rung)
+    /// The rung of the first launch, and why it was no better one.
+    pub fn rung(&self) -> Option<String> {
+        let seen = self.seen.iter().flatten().next()?;
+        let reason = seen.rung_reason.as_ref().map(|why| format!(", for there is {why}")).unwrap_or_default();
+        Some(format!("{}{reason}", seen.rung))
     }
 
     /// The plain run of the same command line, for comparison with this plan's.
@@ -190,7 +192,7 @@ pub(crate) fn launch_of(launch: &Launch, exercise: &Exercise, compiled: &Compile
 }
 
 fn is_endless(seen: &Observation) -> bool {
-    matches!(seen.ending, Ending::Deadline | Ending::Flooded)
+    matches!(seen.ending, Ending::Deadline | Ending::Flooded | Ending::OverLimit)
 }
 
 fn comes_right(seen: &Observation, plan: &Plan) -> bool {

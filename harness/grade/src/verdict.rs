@@ -26,7 +26,7 @@ pub struct Verdict {
     /// rustc's own message, or what broke in the harness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The containment rung that the launches ran on.
+    /// The containment rung that the launches ran on, and why on no better one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rung: Option<String>,
 }

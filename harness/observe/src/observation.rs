@@ -47,7 +47,8 @@ pub struct Observation {
     pub rung: Rung,
     /// Why it was no better one, if the best one was asked for and could not be had.
     pub rung_reason: Option<String>,
-    /// The limit that the launch ran into, if one is known.
+    /// The limit that the launch ran into, if one is known, in words that follow "the program": "made more than 128
+    /// processes and threads at once".
     pub over_limit: Option<String>,
     /// The trace stopped being complete after this many events.
     pub truncated: bool,
@@ -64,6 +65,8 @@ pub enum Ending {
     Deadline,
     /// It wrote without end and was killed.
     Flooded,
+    /// It was over a limit of its box, or went on at one, and was killed; [`Observation::over_limit`] says which.
+    OverLimit,
 }
 
 /// How one process ended.

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::ObserveError;
 use crate::observation::Observation;
@@ -29,6 +30,11 @@ struct Pool {
     interrupted: bool,
 }
 
+/// A supervisor that has not answered so long after its launch's deadline never will.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// One that is told to end has this long for it.
+const LEAVE: Duration = Duration::from_secs(20);
+
 /// A supervisor process and the socket to it. Dropping it ends the process and whatever it runs.
 #[derive(Debug)]
 struct Supervisor {
@@ -40,10 +46,10 @@ struct Supervisor {
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        if let Ok(stream) = self.channel.handle() {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
         // It ends by itself when its socket does, once nothing of its launch is left.
+        if self.channel.wait_for_end(LEAVE).is_err() {
+            let _ = self.process.kill();
+        }
         let _ = self.process.wait();
     }
 }
@@ -91,25 +97,28 @@ impl Observer {
             return Err(unusable(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
         }
         let mut supervisor = self.take(launch.here)?;
-        let outcome = supervisor.channel.send_launch(launch, &program).and_then(|()| supervisor.channel.await_reply());
+        let patience = launch.deadline.saturating_add(PATIENCE);
+        let channel = &mut supervisor.channel;
+        let outcome = channel.send_launch(launch, &program).and_then(|()| channel.await_reply(patience));
         let mut pool = self.pool();
         pool.busy.remove(&supervisor.number);
         let interrupted = pool.interrupted;
         match outcome {
             Ok(_) if interrupted => Err(ObserveError::Interrupted),
-            Ok(reply) => {
+            Ok(Reply::Seen(observation)) => {
                 pool.idle.push(supervisor);
-                match reply {
-                    Reply::Seen(observation) => Ok(*observation),
-                    Reply::Failed(text) => Err(ObserveError::NoBox(text)),
-                }
+                Ok(*observation)
             }
-            Err(_) if interrupted => {
+            other => {
+                // A supervisor that has failed may have something left that ends with it.
                 drop(pool);
                 drop(supervisor);
-                Err(ObserveError::Interrupted)
+                match other {
+                    Ok(Reply::Failed(text)) => Err(ObserveError::NoBox(text)),
+                    Err(text) if !interrupted => Err(supervisor_failed(text)),
+                    _ => Err(ObserveError::Interrupted),
+                }
             }
-            Err(text) => Err(supervisor_failed(text)),
         }
     }
 
@@ -135,7 +144,8 @@ impl Observer {
         let mut pool = self.pool();
         pool.interrupted = true;
         for stream in pool.busy.values() {
-            let _ = stream.shutdown(Shutdown::Both);
+            // The supervisor's end then ends the conversation from its side.
+            let _ = stream.shutdown(Shutdown::Write);
         }
         pool.idle.clear();
     }

@@ -63,7 +63,7 @@ impl Launch {
             stdin: Stdin::Empty,
             stdout: Stdout::Pipe,
             deadline: Duration::from_secs(10),
-            output_limit: 4 << 20,
+            output_limit: 1 << 20,
             limits: Limits::default(),
             watch: Watch::default(),
             schedule: Schedule::Free,
@@ -163,10 +163,12 @@ pub struct Limits {
     /// Bytes in the working directory: the size of its file system on rung F, and looked after from outside on the
     /// others, where it is also the greatest length of one file (`RLIMIT_FSIZE`; twice as much on rung F).
     pub disk: u64,
+    /// Names in the working directory, in all its directories together.
+    pub files: u64,
     /// Open descriptors of one process.
     pub descriptors: u64,
     /// Bytes of memory touched by all processes together, shared memory and memory files included: not a limit of the
-    /// kernel's, but looked after many times a second. Who passes it is killed.
+    /// kernel's, but looked after many times a second.
     pub memory: u64,
     /// Memory may come in pages larger than the smallest without being asked for (`PR_SET_THP_DISABLE` if not).
     pub huge_pages: bool,
@@ -178,6 +180,7 @@ impl Default for Limits {
             processes: 128,
             address_space: 16 << 30,
             disk: 1 << 30,
+            files: 12_000,
             descriptors: 256,
             memory: 2 << 30,
             huge_pages: true,

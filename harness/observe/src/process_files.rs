@@ -89,10 +89,18 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
 
 /// All descendants of a process that are still to be found.
 pub(crate) fn descendants(pid: i32) -> Vec<i32> {
+    some_descendants(pid, usize::MAX)
+}
+
+/// Descendants of a process, until there are this many.
+pub(crate) fn some_descendants(pid: i32, most: usize) -> Vec<i32> {
     let mut found = Vec::new();
     let mut open = vec![pid];
     while let Some(next) = open.pop() {
         for child in children(next) {
+            if found.len() >= most {
+                return found;
+            }
             if !found.contains(&child) {
                 found.push(child);
                 open.push(child);

@@ -21,7 +21,7 @@ pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<Exit> {
     }
     let suite = context::suite(cli)?;
     let exercise = suite.exercise(&args.exercise).map_err(context::stop_grading)?;
-    let grader = context::grader(&suite, None);
+    let grader = context::grader(&suite, None, context::rung(args.boxed));
     let demo = meter::during(exercise.name, || grader.demo(exercise)).map_err(context::stop_grading)?;
     let caption = caption(exercise, &demo);
     trace::pictures(&demo.observation, &caption, args.html.as_deref(), args.svg.as_deref())?;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::Result;
-use observe::{Launch, Tracing};
+use observe::{Launch, Rung, RungReport, Tracing};
 use serde::Serialize;
 
 use crate::args::DoctorArgs;
@@ -23,6 +23,8 @@ struct Diagnosis {
     rung: Option<String>,
     tracing: Option<bool>,
     launch_error: Option<String>,
+    /// Every rung of the ladder, tried, best first.
+    rungs: Vec<RungReport>,
     offers: Vec<Offer>,
 }
 
@@ -36,6 +38,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<Exit> {
         rung: trial.as_ref().ok().map(|(rung, _)| rung.clone()),
         tracing: trial.as_ref().ok().map(|(_, traced)| *traced),
         launch_error: trial.err(),
+        rungs: observe::probe(),
         offers: probes::all(),
     };
     crate::interrupt::check()?;
@@ -80,6 +83,8 @@ fn tell(out: &mut impl Write, diagnosis: &Diagnosis) -> Result<()> {
         }
     }
     writeln!(out)?;
+    tell_rungs(out, &diagnosis.rungs)?;
+    writeln!(out)?;
     let name_width = diagnosis.offers.iter().map(|offer| offer.id.len()).max().unwrap_or(0);
     for offer in &diagnosis.offers {
         let mark = if offer.available { Styled(GOOD, "yes") } else { Styled(CARE, "no ") };
@@ -103,4 +108,40 @@ fn tell(out: &mut impl Write, diagnosis: &Diagnosis) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The ladder: what each rung contains, and the best one's layers that this machine lacks.
+fn tell_rungs(out: &mut impl Write, rungs: &[RungReport]) -> Result<()> {
+    const MARGIN: usize = 8;
+    let room = terminal::width().saturating_sub(MARGIN);
+    let used = rungs.iter().find(|report| report.available).map(|report| report.rung);
+    writeln!(out, "{}", Styled(HEAD, "The ladder of boxes, best first (--rung forces one):"))?;
+    for report in rungs {
+        let mark = if report.available { Styled(GOOD, "yes") } else { Styled(CARE, "no ") };
+        let mut lines = vec![report.rung.to_string()];
+        lines.extend(terminal::wrap(&report.why, room));
+        if !report.available {
+            lines.extend(terminal::wrap(&format!("to get it: {}", remedy(report.rung)), room));
+        } else if Some(report.rung) == used {
+            let missing = report.layers.iter().filter(|(_, holds, _)| !holds);
+            let text = missing.map(|(name, _, without)| format!("without {name}: {without}"));
+            lines.extend(text.flat_map(|text| terminal::wrap(&text, room)));
+        }
+        for (i, line) in lines.iter().enumerate() {
+            if i == 0 {
+                writeln!(out, "{mark}  {}", Styled(HEAD, line))?
+            } else {
+                writeln!(out, "        {}", Styled(DIM, line))?
+            }
+        }
+    }
+    Ok(())
+}
+
+fn remedy(rung: Rung) -> &'static str {
+    match rung {
+        Rung::F => probes::USER_NAMESPACES,
+        Rung::K => probes::PTRACE,
+        Rung::L => probes::LANDLOCK,
+    }
 }

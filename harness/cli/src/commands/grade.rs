@@ -124,7 +124,7 @@ fn grade_all(
     let keys: Vec<String> = items.iter().map(|item| journal::key(item, args.seed)).collect();
     let (open, of_open): (Vec<Item>, Vec<&String>) =
         items.iter().cloned().zip(&keys).filter(|(_, key)| !known.contains_key(*key)).unzip();
-    let grader = context::grader(suite, args.seed);
+    let grader = context::grader(suite, args.seed, context::rung(args.boxed));
     meter::during("building the libraries", || grader.compiler().prepare()).map_err(context::stop_grading)?;
     let jobs = args.jobs.map_or_else(machine::cores, usize::from);
     let live = Mutex::new(Live::begin(items.len(), items.len() - open.len()));
@@ -201,6 +201,7 @@ fn text(report: &Report, class: bool, width: usize) -> String {
     }
     lines.push(String::new());
     lines.push(format!("{}.", summary::totals(verdicts)));
+    lines.extend(summary::rungs(verdicts));
     lines.push(String::new());
     lines.join("\n")
 }

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::Result;
+use clap::ValueEnum;
 use grade::{Exercise, GradeError, Grader, Kind, Outcome, State, Submission, Suite, Tree, Verdict};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use observe::{Ending, Exit as ProgramExit, Observation, Stdin, Stdout};
@@ -25,7 +26,7 @@ pub fn run(cli: &Cli, args: &RunArgs) -> Result<Exit> {
     let suite = context::suite(cli)?;
     let exercise = suite.exercise(&args.exercise).map_err(context::stop_grading)?;
     let submission = submission(&suite, exercise, args)?;
-    let grader = context::grader(&suite, None);
+    let grader = context::grader(&suite, None, context::rung(args.boxed));
     if let Some(words) = words(args) {
         return just_run(&grader, exercise, &submission, words);
     }
@@ -107,6 +108,9 @@ fn show(cli: &Cli, suite: &Suite, args: &RunArgs, submission: &Submission, verdi
     if let Some(path) = &args.file {
         command.push_str(&format!(" --file {}", path.display()));
     }
+    if let Some(rung) = args.boxed.rung.and_then(|rung| rung.to_possible_value()) {
+        command.push_str(&format!(" --rung {}", rung.get_name()));
+    }
     let base = match submission {
         Submission::Tree(_) => suite.root(),
         Submission::File { .. } => Path::new(""),
@@ -173,6 +177,9 @@ pub fn ended(seen: &Observation) -> String {
         Ending::Ended(ProgramExit::Signal(signal)) => format!("killed by {}", why::signal_name(signal)),
         Ending::Deadlocked | Ending::Deadline => "it hung and was killed".to_owned(),
         Ending::Flooded => "it wrote without end and was killed".to_owned(),
+        Ending::OverLimit => {
+            format!("it {} and was killed", seen.over_limit.as_deref().unwrap_or("ran into a limit of its box"))
+        }
     };
     let left = match seen.survivors.len() {
         0 => String::new(),

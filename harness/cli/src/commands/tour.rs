@@ -86,7 +86,7 @@ fn output_directory(suite: &Suite, args: &TourArgs) -> Result<PathBuf> {
 }
 
 fn demos(suite: &Suite) -> Result<Vec<Verdict>> {
-    let grader = context::grader(suite, None);
+    let grader = context::grader(suite, None, None);
     let exercises = suite.exercises();
     build(&grader, exercises)?;
     let items: Vec<Item> = exercises

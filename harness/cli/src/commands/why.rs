@@ -46,6 +46,10 @@ fn no_hang(seen: &Observation) -> String {
             format!("It does not hang: {} ended it after {seconds:.2} s.", signal_name(signal))
         }
         Ending::Flooded => format!("It does not hang: it wrote without end, and was stopped after {seconds:.2} s."),
+        Ending::OverLimit => {
+            let limit = seen.over_limit.as_deref().unwrap_or("ran into a limit of its box");
+            format!("It does not hang: it {limit}, and was stopped after {seconds:.2} s.")
+        }
         Ending::Deadline | Ending::Deadlocked => {
             format!("It had not ended after {seconds:.2} s, and what it waits for could not be read.")
         }

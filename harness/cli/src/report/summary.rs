@@ -1,6 +1,6 @@
 //! Many verdicts as a table: one line each, then how exercises and submitters stand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anstyle::Style;
@@ -149,6 +149,12 @@ pub fn standings(verdicts: &[Verdict], key: impl Fn(&Verdict) -> String) -> Vec<
     let rows: Vec<Vec<String>> =
         counts.into_iter().map(|(name, (passed, all))| vec![name, format!("{passed} of {all}")]).collect();
     terminal::table(&rows, &[1])
+}
+
+/// In which boxes the programs were run, and why in no better ones.
+pub fn rungs(verdicts: &[Verdict]) -> Vec<String> {
+    let different: BTreeSet<&String> = verdicts.iter().filter_map(|verdict| verdict.rung.as_ref()).collect();
+    different.into_iter().map(|rung| format!("Programs were run on rung {rung}.")).collect()
 }
 
 /// "9 passed, 1 failed, 1 not begun".

@@ -36,6 +36,7 @@ impl View<'_> {
             Outcome::Skipped => (self.skipped(verdict), self.typed("doctor", "what would help")),
             Outcome::HarnessFault => (self.harness_fault(verdict), self.typed("doctor", "what this machine offers")),
         };
+        body.extend(self.lower_rung(verdict));
         let room = self.height.saturating_sub(next.len() + 1);
         if !self.verbose && body.len() > room {
             let more = body.len() - room + 1;
@@ -47,6 +48,13 @@ impl View<'_> {
             body.extend(next);
         }
         body
+    }
+
+    /// The box, where it is not the best one that there is.
+    fn lower_rung(&self, verdict: &Verdict) -> Vec<String> {
+        let rung = verdict.rung.iter().filter(|rung| self.verbose || !rung.starts_with('F'));
+        let text = rung.map(|rung| format!("run on rung {rung}"));
+        text.flat_map(|text| terminal::wrap(&text, self.width)).map(|line| Styled(DIM, line).to_string()).collect()
     }
 
     /// `pipe_hello failed: …`, wrapped.

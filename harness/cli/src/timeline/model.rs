@@ -230,6 +230,10 @@ fn notes(obs: &Observation, undrawn: usize) -> Vec<String> {
         Ending::Deadlocked => notes.push("It was stopped because nothing could ever have ended its waiting.".into()),
         Ending::Deadline => notes.push("It was stopped at its deadline.".into()),
         Ending::Flooded => notes.push("It was stopped because it wrote without end.".into()),
+        Ending::OverLimit => {
+            let limit = obs.over_limit.as_deref().unwrap_or("ran into a limit of its box");
+            notes.push(format!("It was stopped because it {limit}."));
+        }
     }
     notes
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::holds::Moment;
+use super::limits;
 use super::ptrace;
 use super::run::Run;
 use super::tracee::{InCall, Resume};
@@ -175,8 +176,13 @@ impl Run<'_> {
             let mut what = std::mem::replace(&mut self.events[index].what, What::HandlerReturned);
             if let What::Called { call, result: slot, .. } = &mut what {
                 *slot = Some(result);
-                if let Ok(value) = result {
-                    self.succeeded(tid, process, &in_call, call, value);
+                match result {
+                    Ok(value) => self.succeeded(tid, process, &in_call, call, value),
+                    Err(errno) if in_call.forced.is_none() && !self.launch.here => {
+                        let limit = limits::refused(&self.launch.limits, call, errno, &self.registry);
+                        self.refusals += u32::from(limit.is_some());
+                    }
+                    Err(_) => {}
                 }
             }
             self.events[index].what = what;

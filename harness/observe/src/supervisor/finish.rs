@@ -1,6 +1,6 @@
 //! The end of a launch: everything of it is killed, proved gone, and what was seen is put together.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::ppoll;
@@ -15,13 +15,16 @@ use crate::observation::{Ending, Observation, Process, ProcessId};
 use crate::plan::Rung;
 use crate::process_files;
 
+/// A process that was killed and is not gone after this long waits in the kernel for something that does not come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 impl Run<'_> {
     /// Kills what is left, and proves that nothing is.
     pub(super) fn finish(mut self, alive: bool) -> Result<Option<Observation>, String> {
         let wall =
             self.root_exit.map_or_else(|| self.begin.elapsed(), |(_, at)| at.saturating_duration_since(self.begin));
         let survivors = if self.root_exit.is_some() { self.survivors() } else { Vec::new() };
-        self.kill_all();
+        self.kill_all()?;
         let left = super::workdir_unless_here(self.launch, &self.started.work);
         self.streams.stdout.take(self.begin);
         self.streams.stderr.take(self.begin);
@@ -38,7 +41,11 @@ impl Run<'_> {
                 member.seen.ended = Some(now);
             }
         }
-        let over_limit = self.usage.over().or_else(|| limits::met(&self.launch.limits, &self.events, self.root_exit));
+        let over_limit = self
+            .usage
+            .over()
+            .cloned()
+            .or_else(|| limits::met(&self.launch.limits, &self.events, &self.registry, self.root_exit));
         let cpu = self.members.iter().map(|m| m.seen.cpu).sum();
         let processes: Vec<Process> = self.members.into_iter().map(|m| m.seen).collect();
         Ok(Some(Observation {
@@ -74,7 +81,9 @@ impl Run<'_> {
         (1..self.members.len()).filter(alive).map(|n| ProcessId(n as u32)).collect()
     }
 
-    fn kill_all(&mut self) {
+    /// Comes to an end whatever the program does, if not as it should.
+    fn kill_all(&mut self) -> Result<(), String> {
+        let begin = Instant::now();
         let guardian = self.started.guardian;
         let kill = |pid: i32| {
             let _ = nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -95,15 +104,18 @@ impl Run<'_> {
             if namespaced || process_files::children(guardian.as_raw()).is_empty() {
                 kill(guardian.as_raw());
             }
-            if self.reap_the_dying() {
-                break;
+            if self.reap_the_dying(namespaced) {
+                return Ok(());
+            }
+            if begin.elapsed() > PATIENCE {
+                return Err(format!("something of the program is still there {PATIENCE:?} after it was killed"));
             }
             let _ = ppoll(&mut [], Some(TimeSpec::from(Duration::from_millis(5))), Some(SigSet::empty()));
         }
     }
 
     /// Takes every stop and end that is waiting; true once nobody is left.
-    fn reap_the_dying(&mut self) -> bool {
+    fn reap_the_dying(&mut self, namespaced: bool) -> bool {
         loop {
             let mut status = 0;
             // SAFETY: waitpid writes the status it is given room for.
@@ -112,6 +124,10 @@ impl Run<'_> {
                 return pid < 0 && Errno::last() == Errno::ECHILD;
             }
             if libc::WIFSTOPPED(status) {
+                if !namespaced {
+                    // It may have been born since the others were killed.
+                    let _ = nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL);
+                }
                 // The last stop of a dying thread.
                 let _ = super::ptrace::go_on(pid, 0);
             } else {

@@ -2,6 +2,7 @@
 //! so or is no more. Without namespaces it then first kills whatever it is an ancestor of, and removes the working
 //! directory: that is what makes a killed supervisor leave nothing.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -16,6 +17,9 @@ use nix::unistd::Pid;
 use super::scratch::Scratch;
 use crate::plan::Rung;
 use crate::process_files;
+
+/// Processes that hop from number to number are killed as they come, rather than all found first.
+const LOOKS: usize = 16;
 
 /// Never returns: on rung F the box ends with this process.
 pub(super) fn watch(program: Pid, mut status: File, lifeline: File, rung: Rung, scratch: Option<&Scratch>) -> ! {
@@ -70,23 +74,38 @@ fn sweep() {
     }
 }
 
-/// Kills all descendants of a process that are to be found now, the forkers' right to fork first.
+/// Kills all descendants of a process that are to be found now. First each is made to stand still as soon as it is
+/// met, so that it neither forks nor keeps its killer from the processor; what was forked meanwhile is looked for in
+/// turn.
 pub(super) fn put_down(ancestor: i32) {
-    let found = process_files::descendants(ancestor);
-    for pid in &found {
-        forbid_forks(*pid);
+    let mut found = BTreeSet::new();
+    for _ in 0..LOOKS {
+        let before = found.len();
+        let mut open = vec![ancestor];
+        while let Some(next) = open.pop() {
+            for child in process_files::children(next) {
+                if found.insert(child) {
+                    halt(child);
+                }
+                open.push(child);
+            }
+        }
+        if found.len() == before {
+            break;
+        }
     }
-    for pid in &found {
-        let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+    for pid in found {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
 }
 
-/// From now on its forks fail with EAGAIN, and those of what it has forked already only until they are met too.
-pub(super) fn forbid_forks(pid: i32) {
+/// From now on its forks fail with EAGAIN, and so do those of what it forks meanwhile; and it is stopped.
+fn halt(pid: i32) {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the new limit is read from a live structure; the old one is not asked for. A process that is gone, or
     // has become another user's, is an error that changes nothing.
     unsafe { libc::prlimit(pid, libc::RLIMIT_NPROC, &none, std::ptr::null_mut()) };
+    let _ = kill(Pid::from_raw(pid), Signal::SIGSTOP);
 }
 
 /// The guardian must hold no end of any pipe of the program, or it would keep it open.

@@ -23,6 +23,9 @@ use crate::plan::{Content, InputFile, Launch, Rung, Stdout};
 /// Bytes that a process may lock in memory.
 const LOCKED: u64 = 64 << 20;
 
+/// Processes that other launches may start meanwhile.
+const OTHERS: u64 = 256;
+
 /// What the guardian and the program know of their launch.
 pub(super) struct Inside<'a> {
     pub(super) launch: &'a Launch,
@@ -63,14 +66,15 @@ impl Inside<'_> {
                 leave()
             }
             Ok((ends, ForkResult::Parent { child })) => {
-                let written = lines.ready.write_all(&child.as_raw().to_ne_bytes());
+                // A supervisor that is gone already is found so by the watch, which leaves nothing.
+                let _ = lines.ready.write_all(&child.as_raw().to_ne_bytes());
                 drop((ends, lines.go, lines.trouble, lines.ready));
-                if written.is_err() {
-                    leave();
-                }
                 guardian::watch(child, lines.status, lines.lifeline, self.rung, self.scratch)
             }
             Err(trouble) => {
+                if let Some(scratch) = self.scratch {
+                    scratch.remove();
+                }
                 // Nobody is left to tell if this fails too.
                 let _ = lines.trouble.write_all(&trouble.to_bytes());
                 leave()
@@ -166,14 +170,15 @@ impl Inside<'_> {
             unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
         }
         if self.rung == Rung::F {
-            // Counted in the box's own user namespace, guardian included. The file system's size stops a file that
+            // Counted in the box's own user namespace, guardian included, and with room for the one too many that
+            // shows the limit to be passed. The file system's size stops a file that
             // is really that long, with ENOSPC; this stops one that only says so.
-            set(Resource::RLIMIT_NPROC, limits.processes + 1)?;
+            set(Resource::RLIMIT_NPROC, limits.processes + 2)?;
             set(Resource::RLIMIT_FSIZE, limits.disk.saturating_mul(2))?;
         } else {
             // The kernel counts all of the user's processes, so this is only the far end of what may happen; the
             // limit itself is kept by the supervisor's watch.
-            set(Resource::RLIMIT_NPROC, tasks_on_machine() + 2 * limits.processes)?;
+            set(Resource::RLIMIT_NPROC, tasks_on_machine() + 2 * limits.processes + OTHERS)?;
             set(Resource::RLIMIT_FSIZE, limits.disk)?;
         }
         // Out of memory, the machine is to choose among the box's processes first. Where it may not be said, the

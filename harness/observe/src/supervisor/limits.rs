@@ -4,13 +4,19 @@ use std::time::Instant;
 
 use super::usage::too_many_processes;
 use crate::calls::Call;
-use crate::observation::{Event, Exit, What};
+use crate::objects::Registry;
+use crate::observation::{Event, Exit, ObjectKind, What};
 use crate::plan::Limits;
 
 /// The first limit that the program met, in words.
-pub(super) fn met(limits: &Limits, events: &[Event], exit: Option<(Exit, Instant)>) -> Option<String> {
+pub(super) fn met(
+    limits: &Limits,
+    events: &[Event],
+    objects: &Registry,
+    exit: Option<(Exit, Instant)>,
+) -> Option<String> {
     let told = events.iter().find_map(|event| match &event.what {
-        What::Called { call, result: Some(Err(errno)), injected: false, .. } => refused(limits, call, *errno),
+        What::Called { call, result: Some(Err(errno)), injected: false, .. } => refused(limits, call, *errno, objects),
         What::Signalled { signal, .. } => forced(limits, *signal),
         _ => None,
     });
@@ -20,28 +26,36 @@ pub(super) fn met(limits: &Limits, events: &[Event], exit: Option<(Exit, Instant
     })
 }
 
-fn refused(limits: &Limits, call: &Call, errno: i32) -> Option<String> {
-    let Limits { address_space, disk, descriptors, .. } = limits;
+/// The limit for which the kernel has refused a call, in words.
+pub(super) fn refused(limits: &Limits, call: &Call, errno: i32, objects: &Registry) -> Option<String> {
+    let Limits { address_space, descriptors, .. } = limits;
     match (errno, call) {
         (libc::EAGAIN, Call::Fork { .. }) => Some(too_many_processes(limits)),
-        (libc::EMFILE, _) => Some(format!("descriptors: {descriptors} open in one process")),
-        (libc::ENOSPC | libc::EFBIG, _) => Some(full(*disk)),
-        // More than there can ever be is refused on any machine.
-        (libc::ENOMEM, Call::Mmap { len, .. }) if len <= address_space => {
-            Some(format!("memory: {} MiB of address space, or 65530 mappings, in one process", address_space >> 20))
+        (libc::EMFILE, _) => Some(format!("had more than {descriptors} descriptors open in one process")),
+        // /dev/full is full for everybody.
+        (libc::ENOSPC, Call::Write { object: Some(object), .. })
+            if matches!(objects.get(*object).kind, ObjectKind::Device(_)) =>
+        {
+            None
         }
+        (libc::ENOSPC | libc::EFBIG, _) => Some(full(limits)),
+        // More than there can ever be is refused on any machine.
+        (libc::ENOMEM, Call::Mmap { len, .. }) if len <= address_space => Some(format!(
+            "took more than {} MiB of address space, or 65530 mappings, in one process",
+            address_space >> 20
+        )),
         _ => None,
     }
 }
 
 fn forced(limits: &Limits, signal: i32) -> Option<String> {
     match signal {
-        libc::SIGXFSZ => Some(full(limits.disk)),
-        libc::SIGXCPU => Some("processor time".into()),
+        libc::SIGXFSZ => Some(full(limits)),
+        libc::SIGXCPU => Some("used more processor time than there is before its deadline".into()),
         _ => None,
     }
 }
 
-fn full(disk: u64) -> String {
-    format!("disk: {} MiB", disk >> 20)
+fn full(&Limits { disk, files, .. }: &Limits) -> String {
+    format!("wrote more than the {} MiB or the {files} files that its directory has room for", disk >> 20)
 }

@@ -64,6 +64,10 @@ pub(crate) fn serve(keep_rights: bool) -> ! {
                 Err(text) => Reply::Failed(text),
             };
             channel.reply(&reply)?;
+            if has_children() {
+                // Its end is theirs.
+                break;
+            }
         }
         Ok(())
     });
@@ -168,6 +172,13 @@ fn try_tracing() -> Result<(), String> {
             outcome.map_err(refused)
         }
     }
+}
+
+/// Something of a launch could not be got rid of.
+fn has_children() -> bool {
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+    let any = WaitPidFlag::__WALL | WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::All, any) != Err(nix::Error::ECHILD)
 }
 
 /// Kills a child and reaps it, through the stop that a traced one makes on its way out.

@@ -3,8 +3,10 @@
 
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use serde::{Deserialize, Serialize};
@@ -107,12 +109,28 @@ impl Channel {
         self.0.write_all(&body).map_err(text)
     }
 
-    pub(crate) fn await_reply(&mut self) -> Result<Reply, String> {
+    /// Waits for the answer to a launch, but not for ever.
+    pub(crate) fn await_reply(&mut self, patience: Duration) -> Result<Reply, String> {
+        self.0.set_read_timeout(Some(patience)).map_err(text)?;
         let mut head = [0; 8];
         self.0.read_exact(&mut head).map_err(text)?;
         let mut body = vec![0; u64::from_ne_bytes(head) as usize];
         self.0.read_exact(&mut body).map_err(text)?;
         postcard::from_bytes(&body).map_err(text)
+    }
+
+    /// Ends the conversation, and waits until the other side has done so too.
+    pub(crate) fn wait_for_end(&mut self, patience: Duration) -> std::io::Result<()> {
+        let until = Instant::now() + patience;
+        let mut unread = [0; 4096];
+        self.0.shutdown(Shutdown::Write)?;
+        loop {
+            let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            self.0.set_read_timeout(Some(left))?;
+            if self.0.read(&mut unread)? == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// A second handle, by which another thread can close the conversation.

@@ -51,7 +51,9 @@ impl Run<'_> {
         if self.traced() {
             self.members.iter().filter(|m| m.seen.ended.is_none()).map(|m| m.pid).collect()
         } else {
-            self.descendants = process_files::descendants(self.started.guardian.as_raw());
+            // One more than there may be is enough to know.
+            let most = if self.launch.here { usize::MAX } else { self.launch.limits.processes as usize + 1 };
+            self.descendants = process_files::some_descendants(self.started.guardian.as_raw(), most);
             let program = self.started.program.as_raw();
             self.descendants.sort_unstable_by_key(|pid| (*pid != program, *pid));
             self.descendants.clone()

@@ -13,14 +13,12 @@ use nix::sys::stat::Mode;
 use nix::unistd::{chdir, pivot_root};
 
 use super::boxes::describe;
-use crate::plan::Launch;
+use crate::plan::{Launch, Limits};
 
 /// Where the working directory lies.
 pub(super) const WORK: &str = "/tmp/box";
 /// Where the new root is put together: every machine has it, and nothing in it is needed.
 const SITE: &str = "/tmp";
-/// Names in one memory file system.
-const INODES: u32 = 20_000;
 /// Bytes of shared memory objects, at most.
 const SHARED: u64 = 256 << 20;
 
@@ -73,9 +71,9 @@ pub(super) fn enter(launch: &Launch, program: &File, terminal: Option<&OwnedFd>)
             bind(device, &device.to_string_lossy())?;
         }
     }
-    let disk = launch.limits.disk;
-    memory(&within("/dev/shm"), &format!("size={},nr_inodes={INODES},mode=1777", disk.min(SHARED)))?;
-    memory(&within("/tmp"), &format!("size={disk},nr_inodes={INODES},mode=0755"))?;
+    let Limits { disk, files, .. } = launch.limits;
+    memory(&within("/dev/shm"), &format!("size={},nr_inodes={files},mode=1777", disk.min(SHARED)))?;
+    memory(&within("/tmp"), &format!("size={disk},nr_inodes={files},mode=0755"))?;
     if let Some((path, file)) = &script {
         show(path, file).map_err(|e| format!("the box's root: {e}"))?;
     }

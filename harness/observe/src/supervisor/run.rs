@@ -34,6 +34,8 @@ const HOLD_GLANCE: Duration = Duration::from_micros(500);
 const GRACE: Duration = Duration::from_millis(150);
 /// A look-up of a source line that takes longer than this has read debug information for the first time.
 const LOOK_UP: Duration = Duration::from_micros(200);
+/// A program that was refused this often for the sake of a limit does not come to terms with it.
+const REFUSALS: u32 = 100;
 /// Events kept.
 const EVENTS: usize = 200_000;
 
@@ -75,6 +77,8 @@ pub(super) struct Run<'a> {
     pub(super) quiet_since: Option<(u64, Instant)>,
     pub(super) descendants: Vec<i32>,
     pub(super) usage: Usage,
+    /// Calls that the kernel has refused for the sake of a limit.
+    pub(super) refusals: u32,
 }
 
 impl<'a> Run<'a> {
@@ -96,7 +100,7 @@ impl<'a> Run<'a> {
             table.insert(n as i32, Descriptor { object, access, close_on_exec: false });
         }
         let begin = Instant::now();
-        let usage = Usage::new(launch.limits, rung, started.guardian, &started.work);
+        let usage = Usage::new(launch.limits, rung, &started.work);
         let root = Member::new(started.program.as_raw(), None, Duration::ZERO, table);
         Run {
             launch,
@@ -127,6 +131,7 @@ impl<'a> Run<'a> {
             quiet_since: None,
             descendants: Vec::new(),
             usage,
+            refusals: 0,
         }
     }
 
@@ -220,9 +225,12 @@ impl<'a> Run<'a> {
             };
             return nobody || since.elapsed() > GRACE;
         }
+        if self.usage.over().is_some() || self.refusals > REFUSALS {
+            self.ending = Some(Ending::OverLimit);
+            return true;
+        }
         if self.killed_at.is_some_and(|at| Instant::now() > at) {
-            let flooded = self.streams.stdout.overflowed() || self.streams.stderr.overflowed();
-            if flooded {
+            if self.streams.stdout.pours() || self.streams.stderr.pours() {
                 self.ending = Some(Ending::Flooded);
             } else {
                 self.diagnose(false);

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::ptrace;
 use super::run::Run;
 use super::tracee::{Member, Resume, Thread};
+use super::usage::too_many_processes;
 use crate::arch;
 use crate::observation::{Disposition, Exit, ProcessId, What};
 use crate::process_files;
@@ -96,6 +97,7 @@ impl Run<'_> {
         let is_thread = process_files::thread_group(child).is_some_and(|group| group != child);
         if is_thread {
             self.threads.insert(child, Thread::new(process));
+            self.count_threads();
             self.adopt(child);
             return Some(resume);
         }
@@ -103,6 +105,7 @@ impl Run<'_> {
         let member = Member::born_of(&self.members[process.0 as usize], child, process, self.now());
         self.members.push(member);
         self.threads.insert(child, Thread::new(id));
+        self.count_threads();
         let snapshots = if self.launch.watch.snapshots { self.snapshots(process, tid, None) } else { Vec::new() };
         let event = self.record(process, tid, What::Forked { child: id, snapshots });
         if let (Some(event), Some(call)) = (event, self.threads.get(&tid).and_then(|t| t.call.as_ref()?.event)) {
@@ -117,6 +120,15 @@ impl Run<'_> {
         }
         self.adopt(child);
         if hold_parent { None } else { Some(resume) }
+    }
+
+    /// The kernel, where it counts, lets one more be born than there may be: here it is met.
+    fn count_threads(&mut self) {
+        let limits = &self.launch.limits;
+        let alive = |t: &&Thread| self.members[t.process.0 as usize].seen.ended.is_none();
+        if self.threads.values().filter(alive).count() as u64 > limits.processes && !self.launch.here {
+            self.usage.exceeded(too_many_processes(limits));
+        }
     }
 
     /// Handles the stop of a thread that was attached before its birth was announced.

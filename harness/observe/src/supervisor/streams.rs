@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::openpty;
@@ -17,6 +17,9 @@ use crate::plan::{Launch, Stdin, Stdout};
 
 /// How much more than the kept part may be written before the launch is stopped.
 const FLOOD: u64 = 4;
+/// What is written at the deadline still, after this much, has no end.
+const MUCH: u64 = 64 << 10;
+const FRESH: Duration = Duration::from_millis(100);
 /// Pieces of arrival times kept.
 const ARRIVALS: usize = 10_000;
 
@@ -27,6 +30,8 @@ pub(super) struct Drain {
     output: Output,
     limit: usize,
     closes_after: Option<usize>,
+    /// When something came last.
+    latest: Option<Instant>,
 }
 
 /// All streams of one launch.
@@ -97,6 +102,7 @@ pub(super) fn make(launch: &Launch) -> Result<(Streams, Ends), String> {
         output: Output::default(),
         limit: launch.output_limit,
         closes_after,
+        latest: None,
     };
     let streams = Streams {
         stdin,
@@ -131,9 +137,10 @@ impl Drain {
         self.output.total > FLOOD * self.limit as u64
     }
 
-    /// More came than is kept.
-    pub(super) fn overflowed(&self) -> bool {
-        self.output.total > self.limit as u64
+    /// More came than is kept; or much, and more comes all the time.
+    pub(super) fn pours(&self) -> bool {
+        let fresh = self.latest.is_some_and(|at| at.elapsed() < FRESH);
+        self.output.total > self.limit as u64 || self.output.total > MUCH && fresh
     }
 
     pub(super) fn into_output(self) -> Output {
@@ -167,6 +174,7 @@ impl Drain {
     }
 
     fn keep(&mut self, bytes: &[u8], begin: Instant) {
+        self.latest = Some(Instant::now());
         if self.output.arrivals.len() < ARRIVALS {
             self.output.arrivals.push((self.output.total, begin.elapsed()));
         }

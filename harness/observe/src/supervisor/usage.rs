@@ -1,4 +1,4 @@
-//! What a launch uses of the machine, and what is done when that is too much.
+//! What a launch uses of the machine, and whether that is too much: then it is at its end.
 //!
 //! Some limits the kernel keeps by itself, and the program is told (`EAGAIN`, `ENOSPC`, `EMFILE`, …): those are read
 //! off the trace. Others an unprivileged user cannot set: memory touched by all processes together, everywhere;
@@ -8,7 +8,7 @@
 //! Not bounded here are the kernel's own structures (socket buffers, page tables, pipes up to
 //! `fs.pipe-user-pages-soft`), beyond what the limits of processes and descriptors leave room for, and the page cache.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -16,12 +16,9 @@ use std::time::{Duration, Instant};
 
 use nix::dir::Dir;
 use nix::fcntl::AtFlags;
-use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::fstatat;
 use nix::sys::statvfs::fstatvfs;
-use nix::unistd::Pid;
 
-use super::guardian::forbid_forks;
 use super::scratch::{names, subdirectory};
 use crate::plan::{Limits, Rung};
 use crate::process_files;
@@ -30,20 +27,11 @@ use crate::process_files;
 const INTERVAL: Duration = Duration::from_millis(15);
 /// A look that took long is followed by this many times as long without one.
 const PATIENCE: u32 = 10;
-/// Names in the working directory.
-const NAMES: u64 = 20_000;
 const PAGE: u64 = 4096;
-
-/// More threads than this could keep the supervisor from the processor, and so from looking after them.
-const CROWD: u64 = 16;
-/// The least priority there is.
-const LAST: i32 = 19;
 
 /// The watch over one launch.
 pub(super) struct Usage {
     limits: Limits,
-    rung: Rung,
-    guardian: Pid,
     next: Instant,
     shared_before: u64,
     disk_before: Option<(u64, u64)>,
@@ -51,10 +39,10 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    pub(super) fn new(limits: Limits, rung: Rung, guardian: Pid, work: &File) -> Usage {
+    pub(super) fn new(limits: Limits, rung: Rung, work: &File) -> Usage {
         let disk_before = if rung == Rung::F { None } else { room(work) };
         let (next, shared_before) = (Instant::now(), shared_memory());
-        Usage { limits, rung, guardian, next, shared_before, disk_before, over: None }
+        Usage { limits, next, shared_before, disk_before, over: None }
     }
 
     /// It is time to look again.
@@ -65,49 +53,30 @@ impl Usage {
     /// Looks at these processes, and acts.
     pub(super) fn look(&mut self, living: &[i32], work: &File) {
         let begin = Instant::now();
-        let sizes: Vec<Size> = living.iter().filter_map(|pid| size(*pid)).collect();
-        self.processes(&sizes);
-        if sizes.iter().map(|s| s.threads).sum::<u64>() > CROWD {
-            living.iter().for_each(|pid| step_back(*pid));
+        if living.len() as u64 > self.limits.processes {
+            return self.exceeded(too_many_processes(&self.limits));
         }
-        let excess = self.memory(living, &sizes).or_else(|| self.disk(living, work));
-        if let Some(excess) = excess {
-            for pid in living {
-                let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
-            }
-            self.over.get_or_insert(excess);
+        let sizes: Vec<Size> = living.iter().filter_map(|pid| size(*pid)).collect();
+        let excess = self.processes(&sizes).or_else(|| self.memory(living, &sizes));
+        if let Some(excess) = excess.or_else(|| self.disk(living, work)) {
+            self.exceeded(excess);
         }
         self.next = Instant::now() + INTERVAL.max(begin.elapsed() * PATIENCE);
     }
 
+    /// A limit was passed: in these words.
+    pub(super) fn exceeded(&mut self, limit: String) {
+        self.over.get_or_insert(limit);
+    }
+
     /// The limit that was passed, if one was.
-    pub(super) fn over(self) -> Option<String> {
-        self.over
+    pub(super) fn over(&self) -> Option<&String> {
+        self.over.as_ref()
     }
 
-    fn processes(&mut self, sizes: &[Size]) {
+    fn processes(&self, sizes: &[Size]) -> Option<String> {
         let threads: u64 = sizes.iter().map(|s| s.threads).sum();
-        if threads < self.limits.processes {
-            return;
-        }
-        self.over.get_or_insert_with(|| too_many_processes(&self.limits));
-        // On rung F the kernel counts, and lets them fork again when others have ended.
-        if self.rung != Rung::F {
-            self.end_all_forking();
-        }
-    }
-
-    /// Those that are forked meanwhile may fork still, until they are met in turn.
-    fn end_all_forking(&self) {
-        let mut met = HashSet::new();
-        loop {
-            let fresh: Vec<i32> =
-                process_files::descendants(self.guardian.as_raw()).into_iter().filter(|pid| met.insert(*pid)).collect();
-            if fresh.is_empty() {
-                return;
-            }
-            fresh.into_iter().for_each(forbid_forks);
-        }
+        (threads > self.limits.processes).then(|| too_many_processes(&self.limits))
     }
 
     fn memory(&self, living: &[i32], sizes: &[Size]) -> Option<String> {
@@ -121,37 +90,33 @@ impl Usage {
         let (private, mapped) = living.iter().map(|pid| own_pages(*pid)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         let held = if shared > limit / 2 { blocks(&open_files(living, None)) } else { 0 };
         let used = private + mapped.max(held);
-        (used > limit).then(|| format!("memory: {} MiB used of {}", used >> 20, limit >> 20))
+        (used > limit).then(|| format!("used {} MiB of memory, more than its {} MiB", used >> 20, limit >> 20))
     }
 
     fn disk(&self, living: &[i32], work: &File) -> Option<String> {
         let ((bytes_before, names_before), (bytes, free_names)) = (self.disk_before?, room(work)?);
-        let many = names_before.saturating_sub(free_names) > NAMES;
+        let many = names_before.saturating_sub(free_names) > self.limits.files;
         if bytes_before.saturating_sub(bytes) <= self.limits.disk && !many {
             return None;
         }
         // Somebody has used that much: was it this launch?
         let device = work.metadata().ok()?.dev();
         let mut files = open_files(living, Some(device));
-        tree(work, &mut files);
+        tree(work, self.limits.files, &mut files);
         let used = blocks(&files);
         if used > self.limits.disk {
-            return Some(format!("disk: {} MiB used of {}", used >> 20, self.limits.disk >> 20));
+            return Some(format!(
+                "filled {} MiB of its directory, more than its {} MiB",
+                used >> 20,
+                self.limits.disk >> 20
+            ));
         }
-        (files.len() as u64 > NAMES).then(|| format!("disk: more than {NAMES} files"))
+        (files.len() as u64 > self.limits.files).then(|| format!("made more than {} files", self.limits.files))
     }
 }
 
 pub(super) fn too_many_processes(limits: &Limits) -> String {
-    format!("processes: {} at once", limits.processes)
-}
-
-/// Lets everybody else go first.
-fn step_back(pid: i32) {
-    for tid in process_files::threads(pid) {
-        // SAFETY: takes numbers; a thread that is gone is an error that changes nothing.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, tid as u32, LAST) };
-    }
+    format!("made more than {} processes and threads at once", limits.processes)
 }
 
 /// What one small file says of a process.
@@ -218,8 +183,8 @@ fn open_files(living: &[i32], device: Option<u64>) -> Files {
     found
 }
 
-/// Everything below a directory, until there is too much of it.
-fn tree(work: &File, found: &mut Files) {
+/// Everything below a directory, until there are more names than this.
+fn tree(work: &File, most: u64, found: &mut Files) {
     let mut open = match Dir::openat(work, ".", nix::fcntl::OFlag::O_RDONLY, nix::sys::stat::Mode::empty()) {
         Ok(top) => vec![top],
         Err(_) => return,
@@ -232,7 +197,7 @@ fn tree(work: &File, found: &mut Files) {
             if is_directory && let Ok(inner) = subdirectory(directory.as_fd(), &name) {
                 open.push(inner);
             }
-            if found.len() as u64 > NAMES {
+            if found.len() as u64 > most {
                 return;
             }
         }

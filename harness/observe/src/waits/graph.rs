@@ -75,7 +75,14 @@ pub(super) fn wait_of(process: &Snapshot, task: &Task, tables: &Tables, resumed:
         libc::SYS_restart_syscall => c_long::from(resumed.unwrap_or(number)),
         number => number,
     };
-    let vfork = matches!(number, libc::SYS_vfork | libc::SYS_clone | libc::SYS_clone3);
+    let flags = match number {
+        libc::SYS_vfork => libc::CLONE_VFORK as u64,
+        libc::SYS_clone => a[0],
+        // The first word of its arguments.
+        libc::SYS_clone3 => memory::word(task.tid, a[0]).unwrap_or(0),
+        _ => 0,
+    };
+    let vfork = flags & libc::CLONE_VFORK as u64 != 0;
     match task.state.letter {
         'R' => Wait::Running,
         // The wait of vfork cannot be interrupted; any other such wait is for a device or a moment.

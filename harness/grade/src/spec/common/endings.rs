@@ -21,7 +21,7 @@ pub fn order(run: &Run) -> Finding {
             return Objection::open("the result is wrong under every order");
         }
         objection.amended(|failure| {
-            if matches!(failure.reason, Reason::Hung | Reason::Flooded) {
+            if without_end(failure) {
                 return;
             }
             failure.reason = Reason::Race;
@@ -40,7 +40,7 @@ pub fn under_faults(run: &Run) -> Finding {
 /// Makes of a wrong result one that a fault has brought about, at the call that was hit: the last interrupted one, for
 /// it was not made again, or the first one cut short.
 pub fn blame_fault(run: &Run, failure: &mut Failure) {
-    if matches!(failure.reason, Reason::Hung | Reason::Flooded) {
+    if without_end(failure) {
         return;
     }
     failure.reason = Reason::FaultNotHandled;
@@ -51,12 +51,19 @@ pub fn blame_fault(run: &Run, failure: &mut Failure) {
     }
 }
 
+/// It came to no end of its own: what it would have done then is nobody's guess.
+fn without_end(failure: &Failure) -> bool {
+    matches!(failure.reason, Reason::Hung | Reason::Flooded | Reason::OverLimit)
+}
+
 /// It ended by itself.
 pub fn ended(run: &Run) -> Finding {
     match run.seen.ending {
         Ending::Ended(Exit::Code(_)) => Ok(()),
         Ending::Ended(Exit::Signal(signal)) => signalled(run, signal).found(),
         Ending::Flooded => flooded(run).found(),
+        Ending::OverLimit => over_limit(run.seen, "stopped").found(),
+        Ending::Deadline if run.seen.over_limit.is_some() => over_limit(run.seen, "stopped").found(),
         Ending::Deadlocked | Ending::Deadline => hung(run.seen, run.plan.launch.deadline.as_secs()).found(),
     }
 }
@@ -79,17 +86,14 @@ pub fn hung(seen: &Observation, seconds: u64) -> Failure {
 
 fn signalled(run: &Run, signal: i32) -> Failure {
     let name = signal_name(signal);
-    let limit = run.seen.over_limit.as_ref();
-    let (reason, message) = match limit {
-        Some(limit) => {
-            (Reason::OverLimit, format!("The program ran into a limit of its box and was killed by {name}: {limit}."))
-        }
-        None => (Reason::Signalled, format!("The program was killed by {name}{}", meaning(signal))),
-    };
+    if run.seen.over_limit.is_some() {
+        return over_limit(run.seen, &format!("killed by {name}"));
+    }
+    let message = format!("The program was killed by {name}{}", meaning(signal));
     let place = run.seen.events.iter().rev().find(|e| {
         e.process == ProcessId(0) && matches!(&e.what, observe::What::Signalled { signal: s, .. } if *s == signal)
     });
-    Failure::new(reason, message).at(place.and_then(|e| e.source.as_ref())).evidences(complaints(run.seen))
+    Failure::new(Reason::Signalled, message).at(place.and_then(|e| e.source.as_ref())).evidences(complaints(run.seen))
 }
 
 fn meaning(signal: i32) -> &'static str {
@@ -100,6 +104,14 @@ fn meaning(signal: i32) -> &'static str {
         libc::SIGABRT => ": it gave itself up (abort).",
         _ => ".",
     }
+}
+
+/// The limit, and the line at which it last was before its end.
+fn over_limit(seen: &Observation, end: &str) -> Failure {
+    let limit = seen.over_limit.as_deref().unwrap_or("ran into a limit of its box");
+    let last = seen.events.iter().rev().find_map(|event| event.source.as_ref());
+    let failure = Failure::new(Reason::OverLimit, format!("The program {limit}, and was {end}."));
+    failure.at(last).evidences(complaints(seen))
 }
 
 fn flooded(run: &Run) -> Failure {

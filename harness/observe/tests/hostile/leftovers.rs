@@ -1,0 +1,123 @@
+//! An independent look at what launches leave: it asks /proc and the file systems, and knows nothing of boxes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The variable by which processes of a launch are recognised.
+pub const MARK: &str = "HOSTILE_MARK";
+
+/// A mark that no launch has had.
+pub fn fresh_mark() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Processes whose environment bears this mark, described.
+pub fn processes(mark: &str) -> Vec<String> {
+    let line = format!("{MARK}={mark}");
+    let mut found = Vec::new();
+    for pid in pids() {
+        let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { continue };
+        if environment.split(|b| *b == 0).any(|variable| variable == line.as_bytes()) {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            found.push(format!("process {pid} ({})", name.trim()));
+        }
+    }
+    found
+}
+
+fn pids() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").map(|e| e.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    entries.iter().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Whether another user could run this very executable and what it has compiled.
+pub fn others_may_run_this() -> bool {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    place.ancestors().all(|p| p.metadata().is_ok_and(|m| m.mode() & 0o005 == 0o005))
+}
+
+/// What can be left on a machine.
+pub struct Machine(BTreeSet<String>);
+
+impl Machine {
+    pub fn look() -> Machine {
+        let mut things = BTreeSet::new();
+        mounts(&mut things);
+        hostile_processes(&mut things);
+        for place in ["/dev/shm", "/dev/mqueue"] {
+            names(Path::new(place), &mut things);
+        }
+        for kind in ["shm", "sem", "msg"] {
+            let table = fs::read_to_string(format!("/proc/sysvipc/{kind}")).unwrap_or_default();
+            // Key and id of each; the columns after them change with use.
+            let rows =
+                table.lines().skip(1).map(|row| row.split_ascii_whitespace().take(2).collect::<Vec<_>>().join(" "));
+            things.extend(rows.map(|row| format!("System V {kind} {row}")));
+        }
+        scratch(&mut things);
+        cgroups(Path::new("/sys/fs/cgroup"), &mut things);
+        Machine(things)
+    }
+
+    /// What is there now and was not there then. Others use the machine too: what goes away soon was theirs.
+    pub fn left_since(&self) -> Vec<String> {
+        let mut left = Machine::look().0;
+        for _ in 0..20 {
+            left.retain(|thing| !self.0.contains(thing));
+            if left.is_empty() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            left = left.intersection(&Machine::look().0).cloned().collect();
+        }
+        left.into_iter().collect()
+    }
+}
+
+fn mounts(things: &mut BTreeSet<String>) {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    things.extend(table.lines().map(|line| format!("mount {line}")));
+}
+
+/// Processes that run one of the hostile programs, whatever they have done to their environment.
+fn hostile_processes(things: &mut BTreeSet<String>) {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile");
+    for pid in pids() {
+        if fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.starts_with(&place)) {
+            things.insert(format!("process {pid}"));
+        }
+    }
+}
+
+fn names(place: &Path, things: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        things.insert(format!("{}", entry.path().display()));
+    }
+}
+
+/// Directories of launches, and FIFOs and sockets beside them.
+fn scratch(things: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let ours = entry.file_name().as_encoded_bytes().starts_with(b"syslings-");
+        let special = entry.file_type().is_ok_and(|t| t.is_fifo() || t.is_socket());
+        if ours || special {
+            things.insert(format!("{}", entry.path().display()));
+        }
+    }
+}
+
+fn cgroups(top: &Path, things: &mut BTreeSet<String>) {
+    let mut open: Vec<PathBuf> = vec![top.to_owned()];
+    while let Some(place) = open.pop() {
+        for entry in fs::read_dir(&place).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|t| t.is_dir()) {
+                things.insert(format!("cgroup {}", entry.path().display()));
+                open.push(entry.path());
+            }
+        }
+    }
+}
