@@ -36,8 +36,13 @@ pub(crate) fn letter(pid: i32, tid: i32) -> Option<char> {
 
 /// State of a thread; `None` if it is gone or may not be read.
 pub(crate) fn thread_state(pid: i32, tid: i32) -> Option<ThreadState> {
-    let letter = letter(pid, tid)?;
-    let call = task_file(pid, tid, "syscall").and_then(|line| parse_syscall(&line));
+    let syscall = task_file(pid, tid, "syscall");
+    let letter = match (letter(pid, tid)?, &syscall) {
+        // wait4() marks its caller as asleep before it looks, even if it is not to sleep: it is on a processor.
+        ('S', Some(line)) if line.starts_with("running") => 'R',
+        (letter, _) => letter,
+    };
+    let call = syscall.and_then(|line| parse_syscall(&line));
     let status = task_file(pid, tid, "status").unwrap_or_default();
     let switches = status
         .lines()
@@ -123,6 +128,11 @@ pub(crate) fn thread_group(tid: i32) -> Option<i32> {
 /// Process id as the process itself sees it.
 pub(crate) fn inner_pid(pid: i32) -> Option<i32> {
     status_line(pid, "NSpid:")?.split_ascii_whitespace().last()?.parse().ok()
+}
+
+/// The set of signals that a process ignores, with a bit a signal.
+pub(crate) fn ignored_signals(pid: i32) -> Option<u64> {
+    u64::from_str_radix(&status_line(pid, "SigIgn:")?, 16).ok()
 }
 
 /// Id of the parent.

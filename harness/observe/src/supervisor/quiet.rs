@@ -88,7 +88,7 @@ impl Run<'_> {
         if !self.traced() {
             self.meet(&living);
         }
-        let look = waits::look(&living);
+        let look = if proven || self.traced() { waits::look(&living) } else { waits::look_for_long(&living) };
         let members = &self.members;
         let index =
             |pid: i32| members.iter().position(|m| m.pid == pid && m.seen.ended.is_none()).map(|n| ProcessId(n as u32));

@@ -228,9 +228,23 @@ impl Run<'_> {
         Some(Resume::Go(signal))
     }
 
+    /// Whether a process ends with this thread: with its first, unless that one ends alone; then with its last.
+    fn ends_with(&mut self, tid: i32, process: ProcessId) -> bool {
+        let first = self.members[process.0 as usize].pid;
+        let others = self.threads.iter().any(|(t, thread)| ![tid, first].contains(t) && thread.process == process);
+        let alone = others && ptrace::registers(tid).is_ok_and(|r| i64::from(arch::sysno(&r).0) == libc::SYS_exit);
+        let member = self.member(process);
+        if tid == first {
+            member.first_has_ended = alone;
+            !alone
+        } else {
+            member.first_has_ended && !others
+        }
+    }
+
     /// The last look at a process that is about to end.
     fn exiting(&mut self, tid: i32, process: ProcessId) -> Option<Resume> {
-        if self.members[process.0 as usize].pid != tid {
+        if !self.ends_with(tid, process) {
             return Some(Resume::Go(0));
         }
         let status = ptrace::message(tid).unwrap_or(0) as i32;

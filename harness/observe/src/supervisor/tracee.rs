@@ -50,6 +50,8 @@ pub(super) struct Member {
     pub(super) seen: Process,
     pub(super) table: Descriptors,
     pub(super) main_began: bool,
+    /// Its first thread has ended and left it to the others.
+    pub(super) first_has_ended: bool,
     pub(super) breakpoint: Option<(u64, u64)>,
     pub(super) space: AddressSpace,
     /// Writable shared mappings: start, length, object.
@@ -80,6 +82,7 @@ impl Member {
             seen,
             table,
             main_began: false,
+            first_has_ended: false,
             breakpoint: None,
             space: AddressSpace::default(),
             shared: Vec::new(),

@@ -40,6 +40,8 @@ pub(super) enum Wait {
     /// Bytes, a connection, a signal, an event: whatever a read of this descriptor brings.
     Read(i32),
     Write(i32),
+    /// Room in the queue of a listener.
+    Connect(i32),
     OpenFifo {
         path: PathBuf,
         seen: PathBuf,
@@ -109,6 +111,7 @@ fn transfer(process: &Snapshot, tables: &Tables, number: c_long, a: [u64; 6]) ->
         | libc::SYS_accept
         | libc::SYS_accept4 => Wait::Read(fd),
         libc::SYS_recvmmsg if a[4] == 0 => Wait::Read(fd),
+        libc::SYS_connect => Wait::Connect(fd),
         libc::SYS_write
         | libc::SYS_writev
         | libc::SYS_pwritev2
@@ -141,7 +144,7 @@ fn naming(process: &Snapshot, tid: i32, number: c_long, a: [u64; 6]) -> Option<W
         _ => return None,
     };
     let path = memory::path(tid, path);
-    let pid = process.pid;
+    let pid = process.door;
     let seen = if path.is_absolute() {
         PathBuf::from(format!("/proc/{pid}/root{}", path.display()))
     } else if directory == libc::AT_FDCWD {

@@ -67,7 +67,7 @@ impl Finder<'_> {
         match known {
             Some(place) if !place.functions.is_empty() => place,
             known => {
-                let (line, functions) = self.live(process.pid, task);
+                let (line, functions) = self.live(process.door, task);
                 Place { line, functions, since: known.and_then(|p| p.since) }
             }
         }
@@ -115,7 +115,7 @@ impl Finder<'_> {
 
 /// Stops a traced thread and reads where it is. It stays stopped.
 fn registers_when_stopped(thread: Pid) -> Option<(u64, u64, u64)> {
-    const PATIENCE: Duration = Duration::from_millis(50);
+    const PATIENCE: Duration = Duration::from_millis(500);
     // A thread that is stopped already needs no interruption.
     let _ = ptrace::interrupt(thread);
     let begin = Instant::now();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::time::Duration;
 
 use crate::process_files::{self, ThreadState};
 
@@ -27,6 +28,9 @@ pub(super) struct Task {
 pub(super) struct Snapshot {
     pub(super) pid: i32,
     pub(super) inner: i32,
+    /// A living thread: of a process whose first thread has ended, /proc shows descriptors and memory only under its
+    /// other threads.
+    pub(super) door: i32,
     pub(super) tasks: Vec<Task>,
     pub(super) children: Vec<i32>,
 }
@@ -40,6 +44,25 @@ pub(crate) struct Look {
 /// Looks at these processes now.
 pub(crate) fn look(pids: &[i32]) -> Look {
     Look { processes: pids.iter().map(|pid| snapshot(*pid)).filter(|p| !p.tasks.is_empty()).collect() }
+}
+
+/// Looks a few times where a thread is found running: one that mostly sleeps is shown as it slept.
+pub(crate) fn look_for_long(pids: &[i32]) -> Look {
+    const TIMES: usize = 5;
+    const BETWEEN: Duration = Duration::from_millis(8);
+    let mut looks = vec![look(pids)];
+    while looks.len() < TIMES && looks.iter().all(Look::is_running) {
+        std::thread::sleep(BETWEEN);
+        looks.push(look(pids));
+    }
+    let mut last = looks.pop().unwrap_or_else(|| look(pids));
+    for task in last.processes.iter_mut().flat_map(|p| &mut p.tasks).filter(|t| t.state.letter == 'R') {
+        let slept = looks.iter().rev().flat_map(|look| look.processes.iter().flat_map(|p| &p.tasks));
+        if let Some(before) = slept.filter(|t| t.tid == task.tid).find(|t| t.state.letter != 'R') {
+            *task = before.clone();
+        }
+    }
+    last
 }
 
 /// Looks at these processes; `None` as soon as one is found running, which is cheap for a busy launch.
@@ -61,26 +84,27 @@ pub(crate) fn look_if_quiet(pids: &[i32]) -> Option<Look> {
 }
 
 fn snapshot(pid: i32) -> Snapshot {
-    let tasks = process_files::threads(pid).into_iter().filter_map(|tid| task(pid, tid)).collect();
-    Snapshot { pid, inner: process_files::inner_pid(pid).unwrap_or(pid), tasks, children: process_files::children(pid) }
+    let tasks: Vec<Task> = process_files::threads(pid).into_iter().filter_map(|tid| task(pid, tid)).collect();
+    let inner = process_files::inner_pid(pid).unwrap_or(pid);
+    let door = tasks.iter().map(|t| t.tid).find(|tid| *tid == pid).or(tasks.first().map(|t| t.tid)).unwrap_or(pid);
+    Snapshot { pid, inner, door, tasks, children: process_files::children(pid) }
 }
 
 fn task(pid: i32, tid: i32) -> Option<Task> {
     let state = process_files::thread_state(pid, tid).filter(|s| !matches!(s.letter, 'Z' | 'X'))?;
-    let stopped = state.letter == 'T' || (state.letter == 't' && group_stopped(pid));
+    let stopped = state.letter == 'T' || (state.letter == 't' && stop_signal(pid).is_some());
     let hidden = state.letter == 'S'
         && state.call.is_none()
         && fs::read(format!("/proc/{pid}/task/{tid}/syscall")).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
     Some(Task { tid, state, stopped, hidden })
 }
 
-/// A thread that its tracer lets listen for SIGCONT shows as stopped by the tracer; the exit code of its process, the
-/// last field, is then the signal that stopped them all.
-fn group_stopped(pid: i32) -> bool {
-    let code = fs::read_to_string(format!("/proc/{pid}/stat"))
-        .ok()
-        .and_then(|stat| stat.split_ascii_whitespace().next_back()?.parse::<i32>().ok());
-    matches!(code, Some(libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU))
+/// The signal that stopped a process: the exit code, the last field, of one that is stopped. A thread that its tracer
+/// lets listen for SIGCONT shows as stopped by the tracer; this tells it from others.
+pub(super) fn stop_signal(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let code = stat.split_ascii_whitespace().next_back()?.parse().ok()?;
+    matches!(code, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU).then_some(code)
 }
 
 impl Look {
@@ -88,6 +112,10 @@ impl Look {
     pub(crate) fn unchanged(&self, later: &Look) -> bool {
         let tasks = |look: &Look| -> Vec<Task> { look.processes.iter().flat_map(|p| p.tasks.clone()).collect() };
         tasks(self) == tasks(later)
+    }
+
+    fn is_running(&self) -> bool {
+        self.processes.iter().any(|p| p.tasks.iter().any(|t| t.state.letter == 'R'))
     }
 
     pub(super) fn process(&self, pid: i32) -> Option<&Snapshot> {
@@ -105,6 +133,8 @@ pub(super) enum Kind {
     Signal,
     /// A timer descriptor; armed or not.
     Timer(bool),
+    /// An inotify queue.
+    Changes,
     /// An epoll set: descriptor and events of each member.
     Epoll(Vec<(i32, u32)>),
     /// A process, by its id outside the box.
@@ -113,7 +143,7 @@ pub(super) enum Kind {
     File,
     /// An io_uring: what was put into it is done by nobody's thread.
     Ring,
-    /// A terminal, an inotify queue, a device: somebody outside may bring something.
+    /// A terminal, a device: somebody outside may bring something.
     Outside,
 }
 
@@ -132,7 +162,7 @@ pub(super) struct Tables(BTreeMap<i32, BTreeMap<i32, Open>>);
 
 impl Tables {
     pub(super) fn read(look: &Look) -> Tables {
-        Tables(look.processes.iter().map(|p| (p.pid, open_descriptors(p.pid))).collect())
+        Tables(look.processes.iter().map(|p| (p.pid, open_descriptors(p.door))).collect())
     }
 
     pub(super) fn get(&self, pid: i32, fd: i32) -> Option<&Open> {
@@ -195,6 +225,8 @@ fn anonymous(link: &str, information: &str) -> Kind {
         Kind::Timer(field(information, "it_value:") != Some("(0, 0)"))
     } else if link.contains("eventpoll") {
         Kind::Epoll(information.lines().filter_map(epoll_member).collect())
+    } else if link.contains("inotify") {
+        Kind::Changes
     } else if link.contains("io_uring") {
         Kind::Ring
     } else if let Some(pid) = field(information, "Pid:").and_then(|p| p.parse().ok()) {

@@ -22,11 +22,11 @@ use crate::symbols::Images;
 
 use lines::Finder;
 use look::{Identity, Tables};
-use tell::{Teller, Told};
+use tell::{Teller, Told, rank};
 use words::Naming;
 
 pub(crate) use lines::Asking;
-pub(crate) use look::{Look, look, look_if_quiet};
+pub(crate) use look::{Look, look, look_for_long, look_if_quiet};
 pub(crate) use proof::{Surroundings, stuck};
 
 /// What an explanation is asked of.
@@ -82,14 +82,46 @@ pub(crate) fn explain(
     };
     let tasks = question.look.processes.iter().flat_map(|p| p.tasks.iter().map(move |t| (p, t)));
     let mut told: Vec<Told> = tasks.take(TOLD).map(|(p, t)| teller.tell(p, t, &mut finder)).collect();
+    put_behind(&mut told);
     // The sort is stable: of those that are as near to the heart, the one that has waited longest comes first.
-    told.sort_by_key(|t| (t.rank, t.since.unwrap_or(Duration::MAX)));
+    told.sort_by_key(|t| (t.rank, t.order(), t.since.unwrap_or(Duration::MAX)));
     Hang {
         proven: question.proven,
         kind: told.first().map_or("waiting", |t| t.kind).to_owned(),
         summary: told.first().map_or_else(|| "the program did not end".into(), |heart| summary(heart, &names)),
         waiters: told.into_iter().map(|t| t.waiter).collect(),
     }
+}
+
+/// Whoever waits, directly or not, for somebody who does not wait for it in turn is not the heart.
+fn put_behind(told: &mut [Told]) {
+    let reached: Vec<BTreeSet<i32>> = told.iter().map(|t| reached(told, t.pid)).collect();
+    let behind: Vec<usize> = (0..told.len())
+        .filter(|n| told[*n].rank == rank::PLAIN)
+        .filter(|n| {
+            let nearer = |m: usize| {
+                told[m].rank <= rank::PLAIN && reached[*n].contains(&told[m].pid) && !reached[m].contains(&told[*n].pid)
+            };
+            (0..told.len()).any(nearer)
+        })
+        .collect();
+    for n in behind {
+        told[n].rank = rank::BEHIND;
+    }
+}
+
+/// The processes that one waits for, directly or not.
+fn reached(told: &[Told], from: i32) -> BTreeSet<i32> {
+    let mut reached = BTreeSet::new();
+    let mut next = vec![from];
+    while let Some(pid) = next.pop() {
+        for other in told.iter().filter(|t| t.pid == pid).flat_map(|t| &t.on) {
+            if reached.insert(*other) {
+                next.push(*other);
+            }
+        }
+    }
+    reached
 }
 
 /// The one sentence that says the heart of it.
@@ -132,8 +164,9 @@ pub(crate) fn explain_tree(root: i32) -> Result<Hang, String> {
     let index = |pid: i32| pids.iter().position(|p| *p == pid).map(|n| ProcessId(n as u32));
     let cwd = std::fs::read_link(format!("/proc/{root}/cwd")).unwrap_or_default();
     let program = File::open(format!("/proc/{root}/exe")).map_err(|e| format!("process {root}: {e}"))?;
+    let settled = if proven { second } else { look_for_long(&pids) };
     let question = Question {
-        look: &second,
+        look: &settled,
         around: &around,
         events: &[],
         transfers: false,

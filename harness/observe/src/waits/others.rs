@@ -23,13 +23,6 @@ impl Teller<'_> {
         self.clause(process, &wait)
     }
 
-    /// A process whose first thread waits for something other than pipes: it is nearer to the heart than those who wait
-    /// for what it holds.
-    pub(super) fn held_up(&self, pid: i32) -> bool {
-        let wait = self.look.process(pid).and_then(|p| Some(self.wait(p, p.tasks.first()?)));
-        matches!(wait, Some(Wait::OpenFifo { .. } | Wait::Lock(_) | Wait::Futex(_) | Wait::Queue(_) | Wait::Stopped))
-    }
-
     fn clause(&mut self, process: &Snapshot, wait: &Wait) -> Option<String> {
         let pid = process.pid;
         Some(match wait {
@@ -37,6 +30,7 @@ impl Teller<'_> {
             Wait::Hidden => return None,
             Wait::Read(fd) => format!("waits to read {} (fd {fd})", self.label(pid, *fd)),
             Wait::Write(fd) => format!("waits to write to {} (fd {fd})", self.label(pid, *fd)),
+            Wait::Connect(fd) => format!("waits to connect {} (fd {fd})", self.label(pid, *fd)),
             Wait::OpenFifo { path, writing, .. } => {
                 format!("waits to open FIFO {} for {}", path.display(), if *writing { "writing" } else { "reading" })
             }
@@ -82,13 +76,19 @@ impl Teller<'_> {
     }
 
     pub(super) fn child(&mut self, told: &mut Told, process: &Snapshot, which: Which) {
-        (told.kind, told.rank) = ("waits-for-child", rank::CONSEQUENCE);
         let children = self.meant(process, which);
+        self.ends(told, "waits", children);
+    }
+
+    /// Waits for the end of any of these.
+    fn ends(&mut self, told: &mut Told, waits: &str, children: Vec<i32>) {
+        (told.kind, told.rank) = ("waits-for-child", rank::CONSEQUENCE);
+        told.on.extend(&children);
         let names: Vec<String> = children.iter().map(|c| self.names.who(*c)).collect();
         told.waiter.waits = match names.as_slice() {
-            [] => "waits for a child".into(),
-            [one] => format!("waits for {one} to end"),
-            _ => format!("waits for one of {} to end", names.join(", ")),
+            [] => format!("{waits} for a child"),
+            [one] => format!("{waits} for {one} to end"),
+            _ => format!("{waits} for one of {} to end", names.join(", ")),
         };
         for (pid, name) in children.into_iter().zip(names).take(NAMED) {
             let does = self.does(pid).map(|d| format!(": it {d}")).unwrap_or_default();
@@ -111,6 +111,7 @@ impl Teller<'_> {
                 let does = self.does(pid).map(|d| format!(", and {who} {d}")).unwrap_or_default();
                 format!("{label} is locked by {who}, through fd {held}{does}")
             };
+            told.on.extend((pid != process.pid).then_some(pid));
             told.waiter.because.push(sentence);
             self.blame(told, pid, held);
         }
@@ -122,6 +123,14 @@ impl Teller<'_> {
             (told.kind, told.rank) = ("signal-never-comes", rank::IDLE);
             told.waiter.waits = format!("waits in {call}() for nothing but a signal");
             self.others(told, process);
+            return;
+        }
+        let process_of = |p: &Polled| match self.tables.get(process.pid, p.fd)?.kind {
+            Kind::Process(pid) => Some(pid),
+            _ => None,
+        };
+        if let Some(children) = list.iter().map(process_of).collect() {
+            self.ends(told, &format!("waits in {call}(), without a time limit,"), children);
             return;
         }
         let named: Vec<String> =
@@ -181,7 +190,7 @@ impl Teller<'_> {
             }
             known => format!("waits {} (a futex at {address:#x}{value})", known.words()),
         };
-        if proof::is_shared(process.pid, address) {
+        if proof::is_shared(process.door, address) {
             self.shared_futex(told, process, address);
         } else if process.tasks.len() == 1 {
             told.rank = rank::OWN;
@@ -191,6 +200,11 @@ impl Teller<'_> {
                 }
                 _ => "no other thread is left that could wake it".into(),
             });
+            if self.look.processes.len() > 1 {
+                told.waiter
+                    .because
+                    .push("the memory is private: what another process does with its copy is not seen".into());
+            }
         } else {
             told.waiter.because.push(match awaited {
                 Awaited::Lock(_) => "whoever holds the lock waits as well, or ended without unlocking".into(),
@@ -236,19 +250,20 @@ impl Teller<'_> {
     }
 
     fn shared_futex(&mut self, told: &mut Told, process: &Snapshot, address: u64) {
-        let place = words::mapping(process.pid, address);
+        let place = words::mapping(process.door, address);
         told.waiter.object = words::mapped_object(self.events, told.waiter.process, address);
         let sharers: Vec<i32> = self
             .look
             .processes
             .iter()
-            .filter(|p| p.pid != process.pid && place.is_some_and(|place| words::maps(p.pid, place)))
+            .filter(|p| p.pid != process.pid && place.is_some_and(|place| words::maps(p.door, place)))
             .map(|p| p.pid)
             .collect();
         if sharers.is_empty() {
             told.rank = rank::OWN;
             told.waiter.because.push("no other living process has this memory mapped".into());
         }
+        told.on.extend(&sharers);
         for pid in sharers.into_iter().take(NAMED) {
             let who = self.names.who(pid);
             let does = self.does(pid).unwrap_or_else(|| "does not wake it".into());
@@ -260,6 +275,8 @@ impl Teller<'_> {
 
 /// The thread whose end this futex tells of: its word holds the id of a living thread until then.
 fn joined<'a>(process: &'a Snapshot, task: &Task, address: u64) -> Option<&'a Task> {
-    let word = memory::half(task.tid, address)? as i32;
+    // The kernel wakes whoever waits for a thread's end as it would another process; locks within one are private.
+    let operation = task.state.call?.1[1] as i32;
+    let word = memory::half(task.tid, address).filter(|_| operation & libc::FUTEX_PRIVATE_FLAG == 0)? as i32;
     process.tasks.iter().find(|t| t.tid != task.tid && process_files::inner_pid(t.tid) == Some(word))
 }

@@ -56,7 +56,7 @@ pub(crate) fn stuck(look: &Look, around: &Surroundings, events: &[Event]) -> boo
     };
     look.processes.iter().all(|p| p.tasks.iter().all(|t| never(p, t)))
         && !tables.all().any(|(_, _, open)| matches!(open.kind, Kind::Ring | Kind::Timer(true)))
-        && !look.processes.iter().any(|p| clockwork(p.pid))
+        && !look.processes.iter().any(|p| clockwork(p.door))
         && !timers_set(look, around, events)
 }
 
@@ -73,11 +73,11 @@ impl Proof<'_> {
         match wait {
             Wait::Alive | Wait::Running | Wait::Hidden | Wait::Timed(..) => false,
             Wait::Read(fd) => self.end_is_still(process.pid, *fd, true, true),
-            Wait::Write(fd) => self.end_is_still(process.pid, *fd, false, true),
+            Wait::Write(fd) | Wait::Connect(fd) => self.end_is_still(process.pid, *fd, false, true),
             Wait::Poll(list) => self.poll_is_still(process.pid, list),
             Wait::Child(which) => self.children_live(process, *which),
             Wait::Vfork => true,
-            Wait::Futex(address) => closed || !is_shared(process.pid, *address),
+            Wait::Futex(address) => closed || !is_shared(process.door, *address),
             Wait::Lock(fd) => !lock_holders(self.tables, process.pid, *fd).is_empty(),
             Wait::OpenFifo { .. } | Wait::Signal(_) | Wait::Stopped => closed,
             Wait::Queue(_) => self.around.own_namespaces,
@@ -94,7 +94,7 @@ impl Proof<'_> {
                 !self.around.serves(open.identity, reading) && !self.tables.holders(open.identity, reading).is_empty()
             }
             Kind::Socket => closed && socket_is_still(pid, fd, reading && limited, self.around.own_namespaces),
-            Kind::Event | Kind::Signal | Kind::Timer(false) => closed,
+            Kind::Event | Kind::Signal | Kind::Timer(false) | Kind::Changes => closed,
             Kind::Process(child) => self.look.process(*child).is_some(),
             Kind::Epoll(members) => {
                 let list: Vec<Polled> =

@@ -2,7 +2,7 @@
 
 use super::graph::{Wait, wait_of};
 use super::lines::{Finder, Place};
-use super::look::{Kind, Look, Snapshot, Tables, Task};
+use super::look::{Kind, Look, Snapshot, Tables, Task, stop_signal};
 use super::proof::{self, Surroundings};
 use super::words::{self, Naming};
 use crate::calls::Sysno;
@@ -20,6 +20,22 @@ pub(super) struct Told {
     pub(super) waiter: Waiter,
     /// When it began to wait, if that is known.
     pub(super) since: Option<std::time::Duration>,
+    /// The process, and those that could end its wait and are alive.
+    pub(super) pid: i32,
+    pub(super) on: Vec<i32>,
+}
+
+impl Told {
+    /// Of those that wait for one another in a circle: what is surely a mistake comes before what may be patience, and
+    /// what is held through a descriptor made by a known line before the rest.
+    pub(super) fn order(&self) -> (u8, bool) {
+        let patience = match self.kind {
+            "end-of-file-never-comes" => 2,
+            "pipe-full" => 1,
+            _ => 0,
+        };
+        (patience, self.waiter.culprits.iter().all(|c| c.made_at.is_none()))
+    }
 }
 
 /// How near a wait is to the heart of a hang.
@@ -63,7 +79,8 @@ impl Teller<'_> {
     }
 
     pub(super) fn object(&mut self, pid: i32, fd: i32) -> Option<(ObjectId, String)> {
-        let id = self.registry.resolve(pid, fd)?.object;
+        let door = self.look.process(pid).map_or(pid, |p| p.door);
+        let id = self.registry.resolve(door, fd)?.object;
         Some((id, self.registry.get(id).label.clone()))
     }
 
@@ -80,6 +97,8 @@ impl Teller<'_> {
             rank: rank::PLAIN,
             kind: "waiting",
             since: place.since,
+            pid: process.pid,
+            on: Vec::new(),
             waiter: Waiter {
                 process: (self.names.index)(process.pid).unwrap_or(ProcessId(u32::MAX)),
                 pid: process.inner,
@@ -97,6 +116,12 @@ impl Teller<'_> {
             && !matches!(wait, Wait::Timed(..) | Wait::Stopped)
         {
             self.spins(&mut told, task, Some(calls));
+        } else if let Some(sleep) = words::last_sleep(self.events, task.tid)
+            && matches!(wait, Wait::Running | Wait::Alive)
+        {
+            (told.kind, told.rank) = ("sleeping", rank::SLEEPING);
+            told.waiter.source = sleep.source.clone();
+            told.waiter.waits = "sleeps again and again, and looks for something in between".into();
         } else {
             self.tell_wait(&mut told, process, task, &wait, &place);
         }
@@ -111,6 +136,13 @@ impl Teller<'_> {
             Wait::Running => self.spins(told, task, None),
             Wait::Read(fd) => self.read(told, process, *fd),
             Wait::Write(fd) => self.write(told, process, *fd),
+            Wait::Connect(fd) => {
+                let label = self.label(process.pid, *fd);
+                told.waiter.object = self.object(process.pid, *fd).map(|(id, _)| id);
+                told.waiter.waits = format!("waits in connect() of {label} (fd {fd})");
+                told.waiter.because.push("nobody accepts those who wait to be connected already".into());
+                self.others(told, process);
+            }
             Wait::OpenFifo { path, seen, writing } => {
                 told.kind = "fifo-no-peer";
                 let (own, peer) = if *writing { ("writing", "reading") } else { ("reading", "writing") };
@@ -124,6 +156,7 @@ impl Teller<'_> {
                 told.kind = "waits-for-child";
                 told.rank = rank::CONSEQUENCE;
                 told.waiter.waits = "waits in vfork() until its child ends or becomes another program".into();
+                told.on.extend(&process.children);
                 self.others(told, process);
             }
             Wait::Futex(address) => self.futex(told, process, task, *address, place),
@@ -133,12 +166,14 @@ impl Teller<'_> {
                 (told.kind, told.rank) = ("signal-never-comes", rank::IDLE);
                 told.waiter.waits = format!("waits for {}", words::signals(*set));
                 told.waiter.because.push("nobody sends one".into());
+                told.waiter.because.extend(words::ignored(process.pid, *set));
                 told.waiter.because.extend(words::came_before(self.events, told.waiter.process, place.since));
                 self.others(told, process);
             }
             Wait::Stopped => {
                 (told.kind, told.rank) = ("stopped", rank::STOPPED);
-                told.waiter.waits = "is stopped (SIGSTOP) until somebody sends SIGCONT".into();
+                told.waiter.waits =
+                    format!("is stopped{} until somebody sends SIGCONT", words::stopped_by(stop_signal(process.pid)));
                 told.waiter.because.push("nobody sends SIGCONT".into());
             }
             Wait::Queue(what) => {
@@ -148,7 +183,7 @@ impl Teller<'_> {
             }
             Wait::Timed(what, seconds) => {
                 (told.kind, told.rank) = ("sleeping", rank::SLEEPING);
-                told.waiter.waits = words::timed(what, *seconds, words::repeated(self.events, task.tid));
+                told.waiter.waits = words::timed(what, *seconds, words::last_sleep(self.events, task.tid).is_some());
             }
             Wait::Hidden => {
                 (told.kind, told.rank) = ("waiting", rank::CONSEQUENCE);
@@ -202,7 +237,7 @@ impl Teller<'_> {
                 self.others(told, process);
             }
             Kind::Socket => self.socket(told, process),
-            Kind::Event | Kind::Signal | Kind::Timer(_) => {
+            Kind::Event | Kind::Signal | Kind::Timer(_) | Kind::Changes => {
                 if open.kind == Kind::Signal {
                     (told.kind, told.rank) = ("signal-never-comes", rank::IDLE);
                 }
@@ -238,8 +273,12 @@ impl Teller<'_> {
         let (own, others): (Vec<_>, Vec<_>) = holders.iter().partition(|(pid, _)| *pid == process.pid);
         if !own.is_empty() {
             told.rank = rank::OWN;
-        } else if others.iter().any(|(pid, _)| self.held_up(*pid)) {
-            told.rank = told.rank.max(rank::BEHIND);
+        }
+        told.on.extend(others.iter().map(|(pid, _)| *pid));
+        if holders.is_empty() {
+            let nowhere =
+                "is open in no process of the program: it may be on its way through a socket, or held outside";
+            told.waiter.because.push(format!("{end} {nowhere}"));
         }
         for (pid, fd) in own.iter().chain(&others).take(CULPRITS) {
             let who = self.names.who(*pid);

@@ -10,6 +10,7 @@ use super::look::{Kind, Snapshot, Task};
 use crate::calls::Call;
 use crate::objects::Registry;
 use crate::observation::{Disposition, Event, Exit, ObjectId, ObjectKind, ProcessId, SourceLine, What};
+use crate::process_files;
 
 /// How processes are called.
 pub(super) struct Naming<'a> {
@@ -57,6 +58,7 @@ pub(super) fn brought_by(kind: &Kind, call: &str) -> &'static str {
         Kind::Event => "a count",
         Kind::Signal => "a signal",
         Kind::Timer(_) => "a timer",
+        Kind::Changes => "a change of a file",
         Kind::Pipe | Kind::Socket => "bytes or end-of-file",
         _ => "input",
     }
@@ -68,6 +70,7 @@ pub(super) fn nobody_brings(kind: &Kind) -> &'static str {
         Kind::Event => "nobody adds to its count",
         Kind::Signal => "nobody sends one of its signals",
         Kind::Timer(_) => "the timer is not set",
+        Kind::Changes => "nobody changes what it watches",
         Kind::Process(_) => "that process does not end",
         Kind::Epoll(_) => "none of its members is ready",
         _ => "nothing comes from it",
@@ -95,10 +98,17 @@ pub(super) fn busy(events: &[Event], tid: i32, now: Duration) -> Option<(usize, 
     (lately.len() > MANY && !sleeps).then_some((lately.len(), name))
 }
 
-/// The thread's last calls are sleeps, over and over.
-pub(super) fn repeated(events: &[Event], tid: i32) -> bool {
-    let sleeps = |name: &str| matches!(name, "nanosleep" | "clock_nanosleep" | "poll" | "ppoll" | "select");
-    events.iter().rev().filter(|e| e.thread == tid).filter_map(calls).take(12).filter(|name| sleeps(name)).count() > 4
+/// The last sleep of a thread whose last calls are sleeps over and over.
+pub(super) fn last_sleep(events: &[Event], tid: i32) -> Option<&Event> {
+    let sleeps = |e: &&Event| {
+        matches!(
+            calls(e),
+            Some("nanosleep" | "clock_nanosleep" | "poll" | "ppoll" | "select" | "pselect6" | "epoll_wait")
+        )
+    };
+    let made = events.iter().rev().filter(|e| e.thread == tid && calls(e).is_some());
+    let lately: Vec<&Event> = made.take(12).filter(sleeps).collect();
+    lately.first().copied().filter(|_| lately.len() > 3)
 }
 
 pub(super) fn timed(what: &str, seconds: Option<f64>, repeated: bool) -> String {
@@ -134,6 +144,17 @@ fn signal(number: i32) -> String {
     known.map_or_else(|| format!("signal {number}"), |(_, name)| (*name).to_owned())
 }
 
+/// By what a process was stopped, and what that means.
+pub(super) fn stopped_by(signal: Option<i32>) -> &'static str {
+    match signal {
+        Some(libc::SIGSTOP) => " by SIGSTOP",
+        Some(libc::SIGTSTP) => " by SIGTSTP",
+        Some(libc::SIGTTIN) => " by SIGTTIN, for it read from a terminal in whose background it is,",
+        Some(libc::SIGTTOU) => " by SIGTTOU, for it changed or wrote to a terminal in whose background it is,",
+        _ => "",
+    }
+}
+
 /// "SIGUSR1 or SIGUSR2", of a set with a bit a signal.
 pub(super) fn signals(set: Option<u64>) -> String {
     let numbers: Vec<i32> = (1..=64).filter(|n| set.is_some_and(|s| s >> (n - 1) & 1 == 1)).collect();
@@ -141,6 +162,12 @@ pub(super) fn signals(set: Option<u64>) -> String {
         1..=4 => numbers.into_iter().map(signal).collect::<Vec<_>>().join(" or "),
         _ => "a signal".into(),
     }
+}
+
+/// Signals that are waited for and ignored.
+pub(super) fn ignored(pid: i32, set: Option<u64>) -> Option<String> {
+    let both = process_files::ignored_signals(pid)? & set?;
+    (both != 0 && set != Some(!0)).then(|| format!("{} is ignored, and thrown away when it comes", signals(Some(both))))
 }
 
 /// A handled signal that came too early: before the wait for it began.
