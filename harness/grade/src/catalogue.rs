@@ -129,7 +129,7 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 16] = [
+const ROWS: [Row; 17] = [
     Row {
         name: "map_private",
         module: MMAP,
@@ -174,6 +174,15 @@ const ROWS: [Row; 16] = [
         usage: "shared_counter P N",
         title: "one counter for many processes",
         spec: spec::shared_counter::shared_counter,
+    },
+    Row {
+        name: "shared_flag",
+        module: FORK,
+        file: "shared_flag.rs",
+        kind: Kind::Write,
+        usage: "shared_flag FILE",
+        title: "wait for a store of another process",
+        spec: spec::shared_flag::shared_flag,
     },
     Row {
         name: "pipe_hello",

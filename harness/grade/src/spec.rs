@@ -13,6 +13,7 @@ pub(crate) mod pipes_full;
 pub(crate) mod pipes_partial;
 pub(crate) mod pipes_reply;
 pub(crate) mod shared_counter;
+pub(crate) mod shared_flag;
 pub(crate) mod signals;
 pub(crate) mod stdio;
 #[cfg(test)]
