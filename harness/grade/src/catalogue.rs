@@ -129,7 +129,7 @@ struct Row {
     spec: fn() -> Spec,
 }
 
-const ROWS: [Row; 17] = [
+const ROWS: [Row; 18] = [
     Row {
         name: "map_private",
         module: MMAP,
@@ -228,6 +228,15 @@ const ROWS: [Row; 17] = [
         usage: "pipe_partial FILE",
         title: "a writer that is refused and loses nothing",
         spec: spec::pipes_partial::pipe_partial,
+    },
+    Row {
+        name: "pipe_line",
+        module: PIPES,
+        file: "line.rs",
+        kind: Kind::Write,
+        usage: "pipe_line 'CMD | CMD | …'",
+        title: "a line of commands, as the shell runs it",
+        spec: spec::pipes_line::pipe_line,
     },
     Row {
         name: "fdopen_pipe",

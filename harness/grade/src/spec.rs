@@ -10,6 +10,7 @@ pub(crate) mod io;
 pub(crate) mod mmap;
 pub(crate) mod pipes;
 pub(crate) mod pipes_full;
+pub(crate) mod pipes_line;
 pub(crate) mod pipes_partial;
 pub(crate) mod pipes_reply;
 pub(crate) mod shared_counter;
