@@ -230,6 +230,15 @@ const ROWS: &[Row] = &[
         spec: spec::shared_counter::shared_counter,
     },
     Row {
+        name: "shared_flag",
+        module: FORK,
+        file: "shared_flag.rs",
+        kind: Kind::Write,
+        usage: "shared_flag FILE",
+        title: "wait for a store of another process",
+        spec: spec::shared_flag::shared_flag,
+    },
+    Row {
         name: "pipe_hello",
         module: PIPES,
         file: "hello.rs",
@@ -273,6 +282,15 @@ const ROWS: &[Row] = &[
         usage: "pipe_partial FILE",
         title: "a writer that is refused and loses nothing",
         spec: spec::pipes_partial::pipe_partial,
+    },
+    Row {
+        name: "pipe_line",
+        module: PIPES,
+        file: "line.rs",
+        kind: Kind::Write,
+        usage: "pipe_line 'CMD | CMD | …'",
+        title: "a line of commands, as the shell runs it",
+        spec: spec::pipes_line::pipe_line,
     },
     Row {
         name: "fdopen_pipe",

@@ -174,7 +174,7 @@ impl Plan {
     /// Whether it holds, fails or elides calls, which only a traced program can be made to feel.
     pub fn needs_tracing(&self) -> bool {
         let launch = &self.launch;
-        let before_call = |action: &Action| matches!(action.when, Trigger::Before { .. });
+        let before_call = |action: &Action| matches!(action.when, Trigger::Before { .. } | Trigger::Released);
         launch.schedule != Schedule::Free
             || launch.elide_sleeps
             || !launch.faults.is_empty()

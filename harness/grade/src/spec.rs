@@ -9,9 +9,11 @@ pub(crate) mod io;
 pub(crate) mod mmap;
 pub(crate) mod pipes;
 pub(crate) mod pipes_full;
+pub(crate) mod pipes_line;
 pub(crate) mod pipes_partial;
 pub(crate) mod pipes_reply;
 pub(crate) mod shared_counter;
+pub(crate) mod shared_flag;
 pub(crate) mod signals;
 pub(crate) mod stdio;
 #[cfg(test)]

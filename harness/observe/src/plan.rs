@@ -340,6 +340,8 @@ pub enum Trigger {
     },
     /// All processes of the launch are blocked.
     AllBlocked,
+    /// A process that the schedule held is let go, because the others can do no more without it; it has not gone on yet.
+    Released,
     /// After the earlier action in the list has happened.
     AfterPrevious,
 }
@@ -374,6 +376,13 @@ pub enum Deed {
     CloseStdin,
     /// Send this signal to the program itself.
     Signal(i32),
+    /// Send a signal to a process that it forked.
+    SignalChild {
+        /// Which, in the order of their creation, from 1.
+        nth: u32,
+        /// Number.
+        signal: i32,
+    },
     /// Open a FIFO for reading and read until end-of-file; what came is in [`crate::Observation::fifo_bytes`].
     ReadFifo(PathBuf),
     /// Open a FIFO for writing, write these bytes and close it.

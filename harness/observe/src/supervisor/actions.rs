@@ -74,7 +74,7 @@ impl Run<'_> {
                 Trigger::Printed(bytes) => contains(self.streams.stdout.bytes(), bytes),
                 Trigger::AfterPrevious => self.actions.next > 0,
                 Trigger::AllBlocked => self.all_blocked(),
-                Trigger::Before { .. } => false,
+                Trigger::Before { .. } | Trigger::Released => false,
             };
             if !due || !self.act(&action.what) {
                 return;
@@ -92,6 +92,14 @@ impl Run<'_> {
         }
         self.actions.calls += 1;
         if self.actions.calls == *nth && self.act(&action.what) {
+            self.next_action();
+        }
+    }
+
+    /// Does what is due when a held process is about to go on.
+    pub(super) fn actions_at_release(&mut self) {
+        let Some(action) = self.actions.actions.get(self.actions.next).cloned() else { return };
+        if action.when == Trigger::Released && self.act(&action.what) {
             self.next_action();
         }
     }
@@ -127,11 +135,16 @@ impl Run<'_> {
                 Ok(())
             }
             Deed::Signal(number) => {
-                if let Ok(signal) = Signal::try_from(*number) {
-                    let _ = kill(Pid::from_raw(self.started.program.as_raw()), signal);
-                }
+                send(self.started.program.as_raw(), *number);
                 Ok(())
             }
+            Deed::SignalChild { nth, signal } => match self.members.get(*nth as usize) {
+                Some(member) if member.seen.ended.is_none() => {
+                    send(member.pid, *signal);
+                    Ok(())
+                }
+                _ => Err(ErrorKind::NotFound.into()),
+            },
             Deed::ReadFifo(path) => {
                 let opened = open_fifo(work, path, libc::O_RDONLY);
                 opened.map(|file| self.actions.reading.push((Some(file), Vec::new())))
@@ -144,6 +157,13 @@ impl Run<'_> {
         // A FIFO not there yet, or without its reader, is tried again; whatever else failed stays failed, and the
         // observation's count of actions done shows it.
         outcome.is_ok()
+    }
+}
+
+/// Who is gone already needs no signal.
+fn send(pid: i32, number: i32) {
+    if let Ok(signal) = Signal::try_from(number) {
+        let _ = kill(Pid::from_raw(pid), signal);
     }
 }
 

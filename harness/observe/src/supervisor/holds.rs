@@ -10,8 +10,12 @@ use crate::observation::{ProcessId, What};
 use crate::plan::{Hold, Launch, Schedule, Side};
 use crate::process_files;
 
-/// Others that never block (they spin) do not keep a thread for longer than this.
+/// Others that never block (they spin) do not keep a thread for longer than this, …
 const LONGEST: Duration = Duration::from_millis(300);
+/// … unless they have not had this much of the processor yet, which on a busy machine takes its time, …
+const SHOWN: Duration = Duration::from_millis(40);
+/// … but then no longer than this.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Others must look blocked, unchanged, for this long.
 const SETTLED: Duration = Duration::from_millis(1);
 
@@ -155,10 +159,23 @@ impl Run<'_> {
     /// Lets a held thread go when the others are all blocked or gone, or will not block.
     pub(super) fn step_holds(&mut self) {
         let Some(first) = self.holds.held.first() else { return };
-        let late = first.since.elapsed() > LONGEST;
+        let since = first.since.elapsed();
+        let late = since > LONGEST && (since > PATIENCE || !self.others_starve(first));
         if late || self.others_settled() {
             self.release_first();
         }
+    }
+
+    /// Whether one of the others wants the processor and has had little of it since the hold began.
+    fn others_starve(&self, hold: &Held) -> bool {
+        self.threads.iter().filter(|(tid, _)| !self.holds.holds(**tid) && !self.early.contains_key(tid)).any(
+            |(tid, thread)| {
+                let pid = self.members[thread.process.0 as usize].pid;
+                let before = hold.cpu.get(&thread.process).copied().unwrap_or_default();
+                process_files::thread_state(pid, *tid).is_some_and(|state| !state.blocked())
+                    && process_files::process_cpu(pid).saturating_sub(before) < SHOWN
+            },
+        )
     }
 
     fn others_settled(&mut self) -> bool {
@@ -199,6 +216,7 @@ impl Run<'_> {
                 if member.seen.ended.is_some() { member.seen.cpu } else { process_files::process_cpu(member.pid) };
             member.seen.cpu_while_alone = member.seen.cpu_while_alone.max(now.saturating_sub(before));
         }
+        self.actions_at_release();
         match (self.early.remove(&held.tid), held.resume) {
             (Some(status), _) => self.handle(held.tid, status),
             (None, Some(resume)) => self.resume(held.tid, resume),
