@@ -203,6 +203,15 @@ const ROWS: &[Row] = &[
         spec: spec::mmap::map_cat,
     },
     Row {
+        name: "map_records",
+        module: MMAP,
+        file: "records.rs",
+        kind: Kind::Write,
+        usage: "map_records FILE ID DELTA",
+        title: "records changed in place",
+        spec: spec::mmap::map_records,
+    },
+    Row {
         name: "shared_anon",
         module: FORK,
         file: "shared_anon.rs",
