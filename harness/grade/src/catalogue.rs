@@ -212,6 +212,15 @@ const ROWS: &[Row] = &[
         spec: spec::mmap::map_records,
     },
     Row {
+        name: "map_fixed",
+        module: MMAP,
+        file: "fixed.rs",
+        kind: Kind::Write,
+        usage: "map_fixed",
+        title: "an address as a wish, and as an order",
+        spec: spec::mmap::map_fixed,
+    },
+    Row {
         name: "shared_anon",
         module: FORK,
         file: "shared_anon.rs",
