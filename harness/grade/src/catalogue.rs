@@ -221,6 +221,15 @@ const ROWS: &[Row] = &[
         spec: spec::mmap::map_fixed,
     },
     Row {
+        name: "map_grow",
+        module: MMAP,
+        file: "grow.rs",
+        kind: Kind::Write,
+        usage: "map_grow FILE",
+        title: "a mapping that grows with its file",
+        spec: spec::mmap::map_grow,
+    },
+    Row {
         name: "shared_anon",
         module: FORK,
         file: "shared_anon.rs",

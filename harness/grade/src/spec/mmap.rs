@@ -3,6 +3,7 @@
 mod anonymous;
 mod cat;
 mod fixed;
+mod grow;
 mod mapping;
 mod offset;
 mod private;
@@ -15,6 +16,7 @@ mod write;
 pub(crate) use anonymous::map_anonymous;
 pub(crate) use cat::map_cat;
 pub(crate) use fixed::map_fixed;
+pub(crate) use grow::map_grow;
 pub(crate) use offset::map_offset;
 pub(crate) use private::map_private;
 pub(crate) use read::map_read;

@@ -130,6 +130,21 @@ pub fn contains(run: &Run, path: &str, expected: &[u8], why: &str) -> Finding {
     }
 }
 
+/// `sized`: no store met a page that the file does not have.
+pub fn sized(run: &Run) -> Finding {
+    if !killed_by(run, libc::SIGBUS) {
+        return Ok(());
+    }
+    let path = run.plan.argument(0);
+    let len = run.seen.file(&path).map_or(0, |f| f.len);
+    let words = format!(
+        "The program was killed by SIGBUS: it touched a page of its mapping of {path} that the file, {len} bytes long, does not have. A mapping never makes a file longer: give it its length with ftruncate first."
+    );
+    let place =
+        run.seen.events.iter().find(|e| matches!(e.what, observe::What::Signalled { signal: libc::SIGBUS, .. }));
+    wrong_call(words, place)
+}
+
 /// Died of this signal.
 pub fn killed_by(run: &Run, signal: i32) -> bool {
     run.seen.exit() == Some(Exit::Signal(signal))
