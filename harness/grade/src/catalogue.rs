@@ -230,6 +230,15 @@ const ROWS: &[Row] = &[
         spec: spec::mmap::map_grow,
     },
     Row {
+        name: "map_ring",
+        module: MMAP,
+        file: "ring.rs",
+        kind: Kind::Write,
+        usage: "map_ring TEXT",
+        title: "a ring without a seam",
+        spec: spec::mmap::map_ring,
+    },
+    Row {
         name: "shared_anon",
         module: FORK,
         file: "shared_anon.rs",

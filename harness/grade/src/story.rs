@@ -169,6 +169,9 @@ fn deed(seen: &Observation, index: usize, event: &Event, call: &Call, value: i64
             let how = if shared { "shared" } else { "private" };
             let writable = if prot & libc::PROT_WRITE != 0 { "writable" } else { "read-only" };
             let place = if flags & libc::MAP_FIXED != 0 { ", in place of whatever was there" } else { "" };
+            if *prot == libc::PROT_NONE {
+                return Some(format!("reserves {} of addresses{place}", counted(*len, "byte")));
+            }
             format!("maps {what}, {how} and {writable}, {}{place}", counted(*len, "byte"))
         }
         Call::Munmap { len, .. } if event.source.is_some() => format!("unmaps {}", counted(*len, "byte")),

@@ -16,6 +16,9 @@ impl Speaker<'_> {
                 let how = if shared { "shared" } else { "private" };
                 let place = place(*flags);
                 match (anonymous, shared) {
+                    (true, false) if *prot == libc::PROT_NONE => {
+                        Said::same(Kind::Memory, format!("reserves {} of addresses{place}", size(*len))).quiet()
+                    }
                     (true, false) => {
                         Said::same(Kind::Memory, format!("gets {} of private memory{place}", size(*len))).quiet()
                     }

@@ -2,7 +2,7 @@
 
 use observe::{Call, Event};
 
-use super::mapping::{PAGE, hard_output, wrong_call};
+use super::mapping::{hard_output, is_mapped, wrong_call};
 use crate::spec::Spec;
 use crate::spec::common::plans::{bad_usage, failing, unwritable_output};
 use crate::spec::common::{MAPS, output, reports, under_faults, usage};
@@ -58,16 +58,6 @@ fn asked<'a>(run: &Run<'a>) -> Vec<Asked<'a>> {
         _ => None,
     });
     calls.collect()
-}
-
-/// Whether the program has mapped this address before this event, and not unmapped it since.
-fn is_mapped(run: &Run, address: u64, before: usize) -> bool {
-    let within = |start: u64, len: u64| (start..start.saturating_add(len.next_multiple_of(PAGE))).contains(&address);
-    run.seen.successes().filter(|(index, ..)| *index < before).fold(false, |mapped, (_, _, call, value)| match call {
-        Call::Mmap { len, .. } if within(value as u64, *len) => true,
-        Call::Munmap { address, len, .. } if within(*address, *len) => false,
-        _ => mapped,
-    })
 }
 
 /// `refused`: MAP_FIXED_NOREPLACE, at an address that is mapped, answered by EEXIST.

@@ -64,6 +64,16 @@ fn made_writable(run: &Run, after: usize, process: ProcessId, range: Range<u64>)
     })
 }
 
+/// Whether the program has mapped this address before this event, and not unmapped it since.
+pub fn is_mapped(run: &Run, address: u64, before: usize) -> bool {
+    let within = |start: u64, len: u64| (start..start.saturating_add(len.next_multiple_of(PAGE))).contains(&address);
+    run.seen.successes().filter(|(index, ..)| *index < before).fold(false, |mapped, (_, _, call, value)| match call {
+        Call::Mmap { len, .. } if within(value as u64, *len) => true,
+        Call::Munmap { address, len, .. } if within(*address, *len) => false,
+        _ => mapped,
+    })
+}
+
 /// A failure about a call, at its line.
 pub fn wrong_call(message: String, event: Option<&Event>) -> Finding {
     Failure::new(Reason::WrongCalls, message).at(event.and_then(|e| e.source.as_ref())).found()
