@@ -71,8 +71,9 @@ fn told(seen: &Observation, index: usize, event: &Event) -> Option<Told> {
             }
             plain(deed(seen, index, event, call, *value)?)
         }
-        What::Called { call: Call::Mmap { .. }, result: Some(Err(errno)), .. } => {
-            plain(format!("is refused a mapping ({:?})", nix::errno::Errno::from_raw(*errno)))
+        What::Called { call: Call::Mmap { address, .. }, result: Some(Err(errno)), .. } => {
+            let place = if *address == 0 { "" } else { " at the address it asks for" };
+            plain(format!("is refused a mapping{place} ({:?})", nix::errno::Errno::from_raw(*errno)))
         }
         What::Called { call: Call::Write { object: Some(o), .. }, result: Some(Err(libc::EPIPE)), .. } => {
             plain(format!("writes to {} and finds no reader (EPIPE)", label(seen, *o)))
@@ -167,7 +168,11 @@ fn deed(seen: &Observation, index: usize, event: &Event, call: &Call, value: i64
             };
             let how = if shared { "shared" } else { "private" };
             let writable = if prot & libc::PROT_WRITE != 0 { "writable" } else { "read-only" };
-            format!("maps {what}, {how} and {writable}, {}", counted(*len, "byte"))
+            let place = if flags & libc::MAP_FIXED != 0 { ", in place of whatever was there" } else { "" };
+            if *prot == libc::PROT_NONE {
+                return Some(format!("reserves {} of addresses{place}", counted(*len, "byte")));
+            }
+            format!("maps {what}, {how} and {writable}, {}{place}", counted(*len, "byte"))
         }
         Call::Munmap { len, .. } if event.source.is_some() => format!("unmaps {}", counted(*len, "byte")),
         Call::Mremap { old_len, new_len, .. } => {

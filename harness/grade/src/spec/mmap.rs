@@ -2,19 +2,27 @@
 
 mod anonymous;
 mod cat;
+mod fixed;
+mod grow;
 mod mapping;
 mod offset;
 mod private;
 mod read;
+mod records;
+mod ring;
 mod shared;
 mod unmap;
 mod write;
 
 pub(crate) use anonymous::map_anonymous;
 pub(crate) use cat::map_cat;
+pub(crate) use fixed::map_fixed;
+pub(crate) use grow::map_grow;
 pub(crate) use offset::map_offset;
 pub(crate) use private::map_private;
 pub(crate) use read::map_read;
+pub(crate) use records::map_records;
+pub(crate) use ring::map_ring;
 pub(crate) use shared::map_shared;
 pub(crate) use unmap::map_unmap;
 pub(crate) use write::map_write;

@@ -14,13 +14,19 @@ impl Speaker<'_> {
                     && flags & libc::MAP_TYPE != libc::MAP_PRIVATE;
                 let anonymous = flags & libc::MAP_ANONYMOUS != 0;
                 let how = if shared { "shared" } else { "private" };
+                let place = place(*flags);
                 match (anonymous, shared) {
-                    (true, false) => Said::same(Kind::Memory, format!("gets {} of private memory", size(*len))).quiet(),
-                    (true, true) => Said::same(Kind::Memory, format!("maps {} of shared memory", size(*len))),
+                    (true, false) if *prot == libc::PROT_NONE => {
+                        Said::same(Kind::Memory, format!("reserves {} of addresses{place}", size(*len))).quiet()
+                    }
+                    (true, false) => {
+                        Said::same(Kind::Memory, format!("gets {} of private memory{place}", size(*len))).quiet()
+                    }
+                    (true, true) => Said::same(Kind::Memory, format!("maps {} of shared memory{place}", size(*len))),
                     (false, _) => {
                         let label = self.label(*object, *fd);
                         let may = if prot & libc::PROT_WRITE != 0 { "may be written" } else { "only read" };
-                        let sentence = format!("maps {} of {label} into its memory ({how}, {may})", size(*len));
+                        let sentence = format!("maps {} of {label} into its memory ({how}, {may}){place}", size(*len));
                         Said::new(Kind::Memory, format!("maps {label}"), sentence).about(*object)
                     }
                 }
@@ -44,6 +50,17 @@ impl Speaker<'_> {
             _ => Said::same(Kind::Memory, "moves the end of its heap").quiet(),
         };
         finish(said, result)
+    }
+}
+
+/// Where a mapping is to be, if the program leaves no choice.
+fn place(flags: i32) -> &'static str {
+    if flags & libc::MAP_FIXED_NOREPLACE == libc::MAP_FIXED_NOREPLACE {
+        ", at an address that must be free"
+    } else if flags & libc::MAP_FIXED != 0 {
+        ", in place of whatever was at its address"
+    } else {
+        ""
     }
 }
 

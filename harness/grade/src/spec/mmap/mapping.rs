@@ -64,6 +64,16 @@ fn made_writable(run: &Run, after: usize, process: ProcessId, range: Range<u64>)
     })
 }
 
+/// Whether the program has mapped this address before this event, and not unmapped it since.
+pub fn is_mapped(run: &Run, address: u64, before: usize) -> bool {
+    let within = |start: u64, len: u64| (start..start.saturating_add(len.next_multiple_of(PAGE))).contains(&address);
+    run.seen.successes().filter(|(index, ..)| *index < before).fold(false, |mapped, (_, _, call, value)| match call {
+        Call::Mmap { len, .. } if within(value as u64, *len) => true,
+        Call::Munmap { address, len, .. } if within(*address, *len) => false,
+        _ => mapped,
+    })
+}
+
 /// A failure about a call, at its line.
 pub fn wrong_call(message: String, event: Option<&Event>) -> Finding {
     Failure::new(Reason::WrongCalls, message).at(event.and_then(|e| e.source.as_ref())).found()
@@ -128,6 +138,21 @@ pub fn contains(run: &Run, path: &str, expected: &[u8], why: &str) -> Finding {
             wrong(format!("{path} differs from byte {at} on: {is} instead of {should}: {why}."))
         }
     }
+}
+
+/// `sized`: no store met a page that the file does not have.
+pub fn sized(run: &Run) -> Finding {
+    if !killed_by(run, libc::SIGBUS) {
+        return Ok(());
+    }
+    let path = run.plan.argument(0);
+    let len = run.seen.file(&path).map_or(0, |f| f.len);
+    let words = format!(
+        "The program was killed by SIGBUS: it touched a page of its mapping of {path} that the file, {len} bytes long, does not have. A mapping never makes a file longer: give it its length with ftruncate first."
+    );
+    let place =
+        run.seen.events.iter().find(|e| matches!(e.what, observe::What::Signalled { signal: libc::SIGBUS, .. }));
+    wrong_call(words, place)
 }
 
 /// Died of this signal.

@@ -134,7 +134,7 @@ pub fn shared_mapping(run: &Run) -> Finding {
 }
 
 /// `no-write-call`: FILE is changed by a store alone; nothing is written to it by a call.
-fn no_write_call(run: &Run) -> Finding {
+pub fn no_write_call(run: &Run) -> Finding {
     let path = run.plan.argument(0);
     let written = files(run.seen, &path).into_iter().find_map(|o| writes_of(run.seen, o).next());
     match written {

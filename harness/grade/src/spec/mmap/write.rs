@@ -2,7 +2,7 @@
 
 use observe::{Call, InputFile, On};
 
-use super::mapping::{contains, hard_output, killed_by, mappings, wrong_call};
+use super::mapping::{contains, hard_output, mappings, sized, wrong_call};
 use super::shared::shared_mapping;
 use crate::spec::Spec;
 use crate::spec::common::calls::{files, writes_of};
@@ -82,21 +82,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     plans.push(bad_usage("one too many", &["a.bin", "b.bin"]));
     plans.extend(hard);
     plans
-}
-
-/// `sized`: no store met a page that the file does not have.
-fn sized(run: &Run) -> Finding {
-    if !killed_by(run, libc::SIGBUS) {
-        return Ok(());
-    }
-    let path = run.plan.argument(0);
-    let len = run.seen.file(&path).map_or(0, |f| f.len);
-    let words = format!(
-        "The program was killed by SIGBUS: it touched a page of its mapping of {path} that the file, {len} bytes long, does not have. A mapping never makes a file longer: give it its length with ftruncate first."
-    );
-    let place =
-        run.seen.events.iter().find(|e| matches!(e.what, observe::What::Signalled { signal: libc::SIGBUS, .. }));
-    wrong_call(words, place)
 }
 
 /// `read-write-open`: no mapping is refused because FILE is opened for writing only, or for reading only.
