@@ -338,6 +338,15 @@ const ROWS: &[Row] = &[
         spec: spec::fifos::fifo_hello,
     },
     Row {
+        name: "sigpipe_default",
+        module: SIGNALS,
+        file: "sigpipe_default.rs",
+        kind: Kind::Mend,
+        usage: "sigpipe_default",
+        title: "printing for ever, until nobody reads",
+        spec: spec::signals::sigpipe_default,
+    },
+    Row {
         name: "sigpipe_handler",
         module: SIGNALS,
         file: "sigpipe_handler.rs",
@@ -345,6 +354,15 @@ const ROWS: &[Row] = &[
         usage: "sigpipe_handler",
         title: "the signal of a pipe that nobody reads",
         spec: spec::signals::sigpipe_handler,
+    },
+    Row {
+        name: "sigpipe_epipe",
+        module: SIGNALS,
+        file: "sigpipe_epipe.rs",
+        kind: Kind::Write,
+        usage: "sigpipe_epipe N K",
+        title: "a server that outlives its readers",
+        spec: spec::signals::sigpipe_epipe,
     },
     Row {
         name: "copy_read_write",
