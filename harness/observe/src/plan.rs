@@ -369,7 +369,8 @@ pub enum Deed {
     Feed(Vec<u8>),
     /// Close standard input.
     CloseStdin,
-    /// Send this signal to the program itself.
+    /// Send this signal to the program itself. With [`Trigger::Before`] it comes before the call: its handler has
+    /// returned when the call begins.
     Signal(i32),
     /// Open a FIFO for reading and read until end-of-file; what came is in [`crate::Observation::fifo_bytes`].
     ReadFifo(PathBuf),
