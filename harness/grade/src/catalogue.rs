@@ -365,6 +365,15 @@ const ROWS: &[Row] = &[
         spec: spec::signals::sigpipe_epipe,
     },
     Row {
+        name: "signal_wait",
+        module: SIGNALS,
+        file: "signal_wait.rs",
+        kind: Kind::Write,
+        usage: "signal_wait N",
+        title: "signals and children, in one loop that misses none",
+        spec: spec::signals::signal_wait,
+    },
+    Row {
         name: "copy_read_write",
         module: IO,
         file: "copy_read_write.rs",

@@ -2,6 +2,7 @@
 
 mod readers;
 mod unread;
+mod waiting;
 
 use observe::{Call, Disposition, Event, ObjectKind, On, ProcessId, What};
 
@@ -14,6 +15,7 @@ use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
 
 pub(crate) use readers::sigpipe_epipe;
 pub(crate) use unread::sigpipe_default;
+pub(crate) use waiting::signal_wait;
 
 const NEWS: &[u8] = b"No one is listening!\n";
 const DONE: &[u8] = b"Done\n";
