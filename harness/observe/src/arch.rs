@@ -197,6 +197,8 @@ pub(crate) fn watched(transfers: bool) -> impl Iterator<Item = libc::c_long> {
 
 /// Length of a breakpoint instruction, by which the instruction pointer is ahead when it was hit.
 pub(crate) const BREAKPOINT_LEN: u64 = 1;
+/// Length of the `syscall` instruction.
+const SYSCALL_LEN: u64 = 2;
 /// `int3`.
 pub(crate) const BREAKPOINT: u8 = 0xcc;
 
@@ -226,6 +228,12 @@ pub(crate) fn set_argument(regs: &mut user_regs_struct, index: usize, value: u64
 /// Makes the call not be made; its result is then what [`set_result`] says at its exit.
 pub(crate) fn skip_call(regs: &mut user_regs_struct) {
     regs.orig_rax = u64::MAX;
+}
+
+/// At the exit of a call that was skipped: back to the instruction that makes it.
+pub(crate) fn call_again(regs: &mut user_regs_struct, sysno: Sysno) {
+    regs.rip -= SYSCALL_LEN;
+    regs.rax = u64::from(sysno.0);
 }
 
 /// Result of a call at its exit: a value or an errno.

@@ -374,7 +374,8 @@ pub enum Deed {
     Feed(Vec<u8>),
     /// Close standard input.
     CloseStdin,
-    /// Send this signal to the program itself.
+    /// Send this signal to the program itself. With [`Trigger::Before`] it comes before the call: its handler has
+    /// returned when the call begins.
     Signal(i32),
     /// Send a signal to a process that it forked.
     SignalChild {

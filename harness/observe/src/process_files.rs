@@ -17,10 +17,18 @@ pub(crate) struct ThreadState {
     pub(crate) cpu: Duration,
 }
 
+/// Calls in which a parent waits, uninterruptibly, for the child of a vfork.
+const VFORKS: [i64; 3] = [libc::SYS_vfork, libc::SYS_clone, libc::SYS_clone3];
+
 impl ThreadState {
-    /// It sleeps until something happens (or is in vfork, which is uninterruptible, or stopped).
+    /// It sleeps until something happens, or is stopped. Uninterruptible sleep counts only in vfork: elsewhere the
+    /// kernel ends it soon (a page is read from the disk), and the program goes on.
     pub(crate) fn blocked(&self) -> bool {
-        matches!(self.letter, 'S' | 'D' | 'T' | 'Z' | 'X')
+        match self.letter {
+            'S' | 'T' | 'Z' | 'X' => true,
+            'D' => self.call.is_some_and(|(number, _)| VFORKS.contains(&i64::from(number))),
+            _ => false,
+        }
     }
 }
 

@@ -1,5 +1,9 @@
 //! `08_signals`: what a signal says, and what its handler may do.
 
+mod readers;
+mod unread;
+mod waiting;
+
 use observe::{Call, Disposition, Event, ObjectKind, On, ProcessId, What};
 
 use super::Spec;
@@ -8,6 +12,10 @@ use super::common::plans::{failing, orders};
 use super::common::text::quoted;
 use super::common::{FORKS, PIPES, order, output, reaped, reports};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
+
+pub(crate) use readers::sigpipe_epipe;
+pub(crate) use unread::sigpipe_default;
+pub(crate) use waiting::signal_wait;
 
 const NEWS: &[u8] = b"No one is listening!\n";
 const DONE: &[u8] = b"Done\n";

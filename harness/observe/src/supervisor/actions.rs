@@ -83,17 +83,19 @@ impl Run<'_> {
         }
     }
 
-    /// Does what is due just before this call, whose caller is stopped.
-    pub(super) fn actions_before(&mut self, name: &str) {
-        let Some(action) = self.actions.actions.get(self.actions.next).cloned() else { return };
-        let Trigger::Before { calls, nth } = &action.when else { return };
+    /// Does what is due just before this call, whose caller is stopped; true if that was a signal.
+    pub(super) fn actions_before(&mut self, name: &str) -> bool {
+        let Some(action) = self.actions.actions.get(self.actions.next).cloned() else { return false };
+        let Trigger::Before { calls, nth } = &action.when else { return false };
         if !calls.iter().any(|c| c == name) {
-            return;
+            return false;
         }
         self.actions.calls += 1;
-        if self.actions.calls == *nth && self.act(&action.what) {
-            self.next_action();
+        if self.actions.calls != *nth || !self.act(&action.what) {
+            return false;
         }
+        self.next_action();
+        matches!(action.what, Deed::Signal(_))
     }
 
     /// Does what is due when a held process is about to go on.

@@ -40,7 +40,7 @@ impl Run<'_> {
         }
         let leaves_at_once = matches!(call, Call::Exit { .. });
         let event = self.record(process, tid, What::Called { sysno, call, result: None, injected: false });
-        let mut in_call = InCall { event, sysno, arguments, forced: None, cut: None };
+        let mut in_call = InCall { event, sysno, arguments, forced: None, again: false, cut: None };
         let began = self.members[process.0 as usize].main_began;
         if began {
             if self.launch.watch.sources {
@@ -98,7 +98,14 @@ impl Run<'_> {
         in_call: &mut InCall,
     ) {
         let name = in_call.sysno.name();
-        self.actions_before(name);
+        if self.actions_before(name) {
+            // The call has begun, so the signal would end its waiting. It is to come before: back to the instruction,
+            // to which a handler returns.
+            in_call.again = true;
+            arch::skip_call(registers);
+            let _ = ptrace::set_registers(tid, registers);
+            return;
+        }
         let sleep = matches!(name, "nanosleep" | "clock_nanosleep");
         let on = self.object_of(in_call.event);
         let effect = self.faults.effect(&self.registry, process, name, on);
@@ -160,6 +167,11 @@ impl Run<'_> {
         if let Some(forced) = in_call.forced {
             result = forced;
             arch::set_result(&mut registers, forced);
+            let _ = ptrace::set_registers(tid, &registers);
+        }
+        if in_call.again {
+            result = Err(libc::EINTR);
+            arch::call_again(&mut registers, in_call.sysno);
             let _ = ptrace::set_registers(tid, &registers);
         }
         if let Some(index) = in_call.cut {

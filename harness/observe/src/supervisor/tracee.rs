@@ -33,6 +33,8 @@ pub(super) struct InCall {
     pub(super) arguments: [u64; 6],
     /// The result to give instead of the kernel's.
     pub(super) forced: Option<Result<i64, i32>>,
+    /// The program makes it again when it has ended: it was not to begin yet.
+    pub(super) again: bool,
     /// An argument was changed and must read as before when the call has returned.
     pub(super) cut: Option<usize>,
 }

@@ -27,6 +27,8 @@ pub const PIPES: &[&str] = &["pipe"];
 pub const OPENS: &[&str] = &["open", "creat", "stat", "access"];
 /// How people name a call that maps memory.
 pub const MAPS: &[&str] = &["mmap", "map"];
+/// How people name a call that reads input.
+pub const INPUTS: &[&str] = &["read", "scan", "stdin", "standard input", "get"];
 /// How people name a call that writes output.
 pub const OUTPUTS: &[&str] = &["write", "print", "stdout", "standard output", "flush", "put"];
 

@@ -5,15 +5,12 @@ use std::time::Duration;
 use observe::{Action, Call, Deed, Event, ObjectKind, On, Stdin, Trigger};
 
 use crate::spec::Spec;
-use crate::spec::common::calls::{READS, printed};
+use crate::spec::common::calls::{INPUTS, READS, printed};
 use crate::spec::common::endings::ended;
 use crate::spec::common::plans::{bad_usage, cuts, failing, interrupted, unwritable_output};
 use crate::spec::common::text::{complaints, panicked, quoted};
 use crate::spec::common::{output, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
-
-/// How people name a call that reads standard input.
-const INPUTS: &[&str] = &["read", "scan", "stdin", "standard input", "get"];
 
 /// `scan_number`
 pub(crate) fn scan_number() -> Spec {
