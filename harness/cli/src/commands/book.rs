@@ -25,7 +25,7 @@ pub fn book(cli: &Cli, args: &BookArgs) -> Result<Exit> {
     let comparison = comparison(&suite, args)?;
     make_room(&args.out)?;
     let put = |name: &str, text: &str| files::write_whole(&args.out.join(name), text.as_bytes());
-    let grader = context::grader(&suite, None);
+    let grader = context::grader(&suite, None, None);
     let meter = Mutex::new(Meter::begin("pages", suite.exercises().len() as u64));
     let mut chapters: Vec<Chapter> = Vec::new();
     for exercise in suite.exercises() {

@@ -57,7 +57,7 @@ fn check_pristine(cli: &Cli) -> Result<Exit> {
 /// Each picture named in a lesson is made anew from a run of the solution of that name.
 fn pictures(cli: &Cli) -> Result<Exit> {
     let suite = context::suite(cli)?;
-    let grader = context::grader(&suite, None);
+    let grader = context::grader(&suite, None, None);
     let mut out = anstream::stdout().lock();
     for exercise in suite.exercises() {
         let lesson = exercise.lesson_path();
