@@ -182,6 +182,22 @@ fn both_manifests_list_every_program_and_no_other() {
     }
 }
 
+/// Blocks of the page are marked with the file that they are of: ```rust solutions/05_pipes/count.rs
+#[test]
+fn the_page_on_adding_an_exercise_shows_what_is_in_the_tree() {
+    let suite = suite();
+    let page = fs::read_to_string(suite.root().join("docs/adding-an-exercise.md")).unwrap();
+    let mut shown = 0;
+    for block in page.split("\n```").skip(1).step_by(2) {
+        let (head, text) = block.split_once('\n').unwrap();
+        let Some((_, path)) = head.split_once(' ') else { continue };
+        let file = fs::read_to_string(suite.root().join(path)).unwrap();
+        assert!(file.contains(text), "{path} has no longer:\n{text}");
+        shown += 1;
+    }
+    assert_eq!(shown, 7);
+}
+
 #[test]
 fn nothing_stray_lies_among_the_exercises() {
     let suite = suite();

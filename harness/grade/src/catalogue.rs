@@ -275,6 +275,15 @@ const ROWS: &[Row] = &[
         spec: spec::shared_flag::shared_flag,
     },
     Row {
+        name: "pipe_count",
+        module: PIPES,
+        file: "count.rs",
+        kind: Kind::Write,
+        usage: "pipe_count MESSAGE",
+        title: "a message to yourself",
+        spec: spec::pipes_count::pipe_count,
+    },
+    Row {
         name: "pipe_hello",
         module: PIPES,
         file: "hello.rs",

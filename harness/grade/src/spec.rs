@@ -8,6 +8,7 @@ pub(crate) mod fork_reap;
 pub(crate) mod io;
 pub(crate) mod mmap;
 pub(crate) mod pipes;
+pub(crate) mod pipes_count;
 pub(crate) mod pipes_full;
 pub(crate) mod pipes_line;
 pub(crate) mod pipes_partial;
