@@ -1,8 +1,11 @@
 //! `tour`: every demo run and checked, then mmap timed against read/write.
 
 use std::io::Write;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -124,12 +127,20 @@ fn build(grader: &Grader, exercises: &[Exercise]) -> Result<()> {
     meter.say("the libraries");
     grader.compiler().prepare().map_err(context::stop_grading)?;
     meter.step("the solutions");
-    for exercise in exercises {
-        interrupt::check()?;
-        grader.compiler().compile(exercise, &Submission::Tree(Tree::Solutions)).map_err(context::stop_grading)?;
-        meter.step(exercise.name);
-    }
-    Ok(())
+    let meter = Mutex::new(meter);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(exercise) = exercises.get(next.fetch_add(1, Ordering::SeqCst)) {
+            interrupt::check()?;
+            grader.compiler().compile(exercise, &Submission::Tree(Tree::Solutions)).map_err(context::stop_grading)?;
+            meter.lock().unwrap_or_else(PoisonError::into_inner).step(exercise.name);
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..machine::cores()).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
 /// Prints the demos' lines in teaching order, in whatever order they are finished.
