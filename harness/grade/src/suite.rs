@@ -112,7 +112,7 @@ mod tests {
     fn an_unknown_name_suggests_the_nearest() {
         let suite = suite();
         for (typed, meant) in
-            [("pipe_helo", "pipe_hello"), ("sigpipe", "sigpipe_handler"), ("map-shraed", "map_shared")]
+            [("pipe_helo", "pipe_hello"), ("sigpipe_handel", "sigpipe_handler"), ("map-shraed", "map_shared")]
         {
             let error = suite.exercise(typed).unwrap_err().to_string();
             assert!(error.contains(meant), "{error}");
