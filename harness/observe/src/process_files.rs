@@ -21,6 +21,11 @@ pub(crate) struct ThreadState {
 const VFORKS: [i64; 3] = [libc::SYS_vfork, libc::SYS_clone, libc::SYS_clone3];
 
 impl ThreadState {
+    /// It has ended, and nobody has taken note of that.
+    pub(crate) fn dead(&self) -> bool {
+        matches!(self.letter, 'Z' | 'X')
+    }
+
     /// It sleeps until something happens, or is stopped. Uninterruptible sleep counts only in vfork: elsewhere the
     /// kernel ends it soon (a page is read from the disk), and the program goes on.
     pub(crate) fn blocked(&self) -> bool {

@@ -8,9 +8,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::run::Run;
+use super::tracee::Member;
 use super::workdir;
+use crate::observation::ProcessId;
 use crate::plan::{Action, Deed, Launch, Trigger};
-use crate::process_files;
+use crate::process_files::{self, ThreadState};
 
 /// Bytes kept of what was read from a FIFO.
 const FIFO_KEPT: usize = 1 << 20;
@@ -114,11 +116,21 @@ impl Run<'_> {
 
     fn all_blocked(&self) -> bool {
         let began = self.members.iter().all(|m| m.main_began || m.seen.ended.is_some()) || !self.traced();
-        let state = |pid: i32, tid: i32| process_files::thread_state(pid, tid);
-        began
-            && self.members.iter().filter(|m| m.seen.ended.is_none()).all(|m| {
-                process_files::threads(m.pid).into_iter().all(|tid| state(m.pid, tid).is_none_or(|s| s.blocked()))
-            })
+        let mut known = self.members.iter().enumerate();
+        began && known.all(|(n, m)| self.gone_for_good(n, m) || self.blocked(m.pid))
+    }
+
+    /// Nobody waits for its end any more: a traced process that is on its way out is not there yet.
+    fn gone_for_good(&self, n: usize, member: &Member) -> bool {
+        member.seen.ended.is_some() && !self.threads.values().any(|thread| thread.process == ProcessId(n as u32))
+    }
+
+    fn blocked(&self, pid: i32) -> bool {
+        let states: Vec<ThreadState> =
+            process_files::threads(pid).into_iter().filter_map(|tid| process_files::thread_state(pid, tid)).collect();
+        // Until its tracer has taken note of a process's end, whoever waits for that goes on waiting.
+        let ending = self.traced() && states.iter().all(ThreadState::dead);
+        !ending && states.iter().all(ThreadState::blocked)
     }
 
     /// Does one deed; false if it is to be tried again.
