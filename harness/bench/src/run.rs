@@ -9,6 +9,7 @@ use crate::comparison::Comparison;
 use crate::costs;
 use crate::error::{BenchError, nearest_names};
 use crate::findings::findings;
+use crate::fio::{self, NoCheck};
 use crate::folios::{Layout, Shape};
 use crate::format::bytes;
 use crate::guard::Guard;
@@ -66,6 +67,7 @@ pub fn compare(request: &Request, on: &mut dyn FnMut(Progress<'_>)) -> Result<Re
         let share = run.left() * weight(*workload, *state) / all;
         run.part(*workload, *state, Instant::now() + share, on)?;
     }
+    run.check_with_fio(on)?;
     run.finish()
 }
 
@@ -124,6 +126,7 @@ impl<'a> Run<'a> {
             file: file.unwrap_or_default(),
             layouts: Vec::new(),
             results: Vec::new(),
+            checks: Vec::new(),
             findings: Vec::new(),
             skipped: Vec::new(),
             discarded: Discarded::default(),
@@ -380,6 +383,18 @@ impl<'a> Run<'a> {
         Ok((Arc::new(subject), shapes))
     }
 
+    fn check_with_fio(&mut self, on: &mut dyn FnMut(Progress<'_>)) -> Result<(), BenchError> {
+        let (Some(program), Some(subject)) = (&self.request.check_with_fio, &self.subject) else { return Ok(()) };
+        let mut say = |what: &str| on(Progress::Phase { what });
+        match fio::check(program, subject, self.request.seed, &self.request.interrupted, &mut say) {
+            Ok(checks) => self.report.checks = checks,
+            Err(NoCheck::Note(why)) => self.report.notes.push(why),
+            Err(NoCheck::Broken(BenchError::Interrupted)) => {}
+            Err(NoCheck::Broken(error)) => return Err(error),
+        }
+        Ok(())
+    }
+
     fn finish(mut self) -> Result<Report, BenchError> {
         self.report.machine.note_load(self.ticks);
         self.report.elapsed_s = self.began.elapsed().as_secs_f64();
@@ -399,7 +414,8 @@ impl<'a> Run<'a> {
         });
         self.report.partial = self.report.interrupted || missing;
         self.report.findings = findings(&self.report);
-        self.report.notes = notes(&self.report);
+        let notes = notes(&self.report);
+        self.report.notes.extend(notes);
         Ok(self.report)
     }
 }
