@@ -159,6 +159,7 @@ impl<'a> Run<'a> {
         }
         let mut arena = self.arena(workload, state)?;
         let strategies = self.strategies(workload, state);
+        self.note_meaningless(workload, state);
         self.compare(Group { workload, cache: state, shape: None }, arena.as_mut(), strategies, deadline, on)
     }
 
@@ -311,6 +312,22 @@ impl<'a> Run<'a> {
         chosen
     }
 
+    /// Lists the strategies that were asked for by name and mean nothing in this state.
+    fn note_meaningless(&mut self, workload: WorkloadName, state: CacheState) {
+        let Some(names) = &self.request.strategies else { return };
+        let elsewhere = workload::strategies(workload)
+            .into_iter()
+            .filter_map(|strategy| Some((strategy.only.filter(|only| *only != state)?, strategy.name)))
+            .filter(|(_, name)| names.contains(name));
+        self.report.skipped.extend(elsewhere.map(|(only, name)| Skipped {
+            workload,
+            cache: state,
+            shape: None,
+            strategy: Some(name),
+            why: format!("it means something only in a {only} cache"),
+        }));
+    }
+
     /// The same number of bytes in files of several sizes.
     fn small_files(&mut self, deadline: Instant, on: &mut dyn FnMut(Progress<'_>)) -> Result<(), BenchError> {
         for (done, size) in SIZES.into_iter().enumerate() {
@@ -403,8 +420,12 @@ impl<'a> Run<'a> {
             if self.report.interrupted {
                 return Err(BenchError::Interrupted);
             }
-            let mut reasons: Vec<String> = self.report.skipped.iter().map(|s| s.why.clone()).collect();
-            reasons.dedup();
+            let mut reasons: Vec<String> = Vec::new();
+            for skipped in &self.report.skipped {
+                if !reasons.contains(&skipped.why) {
+                    reasons.push(skipped.why.clone());
+                }
+            }
             return Err(BenchError::Nothing { why: reasons.join("; ") });
         }
         // Strategies that nobody asked for by name may be left out; a part that

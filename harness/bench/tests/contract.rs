@@ -218,3 +218,18 @@ fn fio_is_asked_for_the_same_reads_and_its_absence_is_a_note() {
     let report = check(&dir.path().join("none"));
     assert!(report.checks.is_empty() && report.notes.iter().any(|note| note.contains("not installed")));
 }
+
+#[test]
+fn a_strategy_that_means_nothing_in_a_state_is_listed_with_the_reason() {
+    let request = Request {
+        workloads: vec![WorkloadName::Random],
+        cache: CacheChoice::Warm,
+        strategies: Some(vec!["direct_4k".to_owned()]),
+        budget: Duration::from_secs(4),
+        ..request()
+    };
+    let report = compare(&request, &mut |_| {}).unwrap();
+    assert!(report.results.iter().all(|row| row.strategy != "direct_4k"));
+    let why = &report.skipped.iter().find(|s| s.strategy.as_deref() == Some("direct_4k")).unwrap().why;
+    assert_eq!(why, "it means something only in a cold cache");
+}

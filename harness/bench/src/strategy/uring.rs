@@ -25,7 +25,7 @@ impl Flight {
     fn new(depth: usize, block: usize) -> Result<Self, Fault> {
         let ring = IoUring::new(depth.next_power_of_two() as u32).map_err(|e| {
             Fault::Unsupported(match e.raw_os_error() {
-                Some(libc::EPERM) => "io_uring is forbidden here (io_uring_disabled)".to_owned(),
+                Some(libc::EPERM) => "io_uring is forbidden here (io_uring_disabled, or a seccomp filter)".to_owned(),
                 Some(libc::ENOSYS) => "no io_uring (old kernel, or a seccomp filter)".to_owned(),
                 _ => format!("io_uring_setup: {e}"),
             })
