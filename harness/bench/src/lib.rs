@@ -14,6 +14,7 @@ mod comparison;
 pub mod costs;
 pub mod error;
 mod findings;
+pub mod fio;
 pub mod folios;
 pub mod format;
 mod guard;
@@ -30,6 +31,8 @@ pub mod statistics;
 mod strategy;
 mod subject;
 pub mod table;
+#[cfg(test)]
+mod trust;
 mod workload;
 
 pub use claims::{Claim, ClaimVerdict, ClaimsRequest, claims};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::costs::Costs;
+use crate::fio::FioCheck;
 use crate::folios::Layout;
 use crate::machine::Machine;
 use crate::request::{CacheState, WorkloadName};
@@ -37,6 +38,9 @@ pub struct Report {
     pub layouts: Vec<Layout>,
     /// One row a strategy, workload and state.
     pub results: Vec<ResultRow>,
+    /// The check against fio, where it was asked for.
+    #[serde(default)]
+    pub checks: Vec<FioCheck>,
     /// Sentences that the intervals support, one or more a workload.
     pub findings: Vec<Finding>,
     /// What could not be measured, and why.

@@ -194,6 +194,9 @@ pub struct Request {
     pub seed: u64,
     /// Programs entered as strategies.
     pub extra: Vec<ExternalStrategy>,
+    /// fio's program, to check some figures against it; this takes its own time,
+    /// about a minute.
+    pub check_with_fio: Option<PathBuf>,
     /// Only the strategies that matter most.
     pub quick: bool,
     /// Set by the caller, for example from a SIGINT handler; seen within
@@ -213,6 +216,7 @@ impl Default for Request {
             budget: Duration::from_secs(30),
             seed: 1,
             extra: Vec::new(),
+            check_with_fio: None,
             quick: false,
             interrupted: Arc::new(AtomicBool::new(false)),
         }

@@ -9,6 +9,7 @@ use crate::comparison::Comparison;
 use crate::costs;
 use crate::error::{BenchError, nearest_names};
 use crate::findings::findings;
+use crate::fio::{self, NoCheck};
 use crate::folios::{Layout, Shape};
 use crate::format::bytes;
 use crate::guard::Guard;
@@ -66,6 +67,7 @@ pub fn compare(request: &Request, on: &mut dyn FnMut(Progress<'_>)) -> Result<Re
         let share = run.left() * weight(*workload, *state) / all;
         run.part(*workload, *state, Instant::now() + share, on)?;
     }
+    run.check_with_fio(on)?;
     run.finish()
 }
 
@@ -124,6 +126,7 @@ impl<'a> Run<'a> {
             file: file.unwrap_or_default(),
             layouts: Vec::new(),
             results: Vec::new(),
+            checks: Vec::new(),
             findings: Vec::new(),
             skipped: Vec::new(),
             discarded: Discarded::default(),
@@ -156,6 +159,7 @@ impl<'a> Run<'a> {
         }
         let mut arena = self.arena(workload, state)?;
         let strategies = self.strategies(workload, state);
+        self.note_meaningless(workload, state);
         self.compare(Group { workload, cache: state, shape: None }, arena.as_mut(), strategies, deadline, on)
     }
 
@@ -308,6 +312,22 @@ impl<'a> Run<'a> {
         chosen
     }
 
+    /// Lists the strategies that were asked for by name and mean nothing in this state.
+    fn note_meaningless(&mut self, workload: WorkloadName, state: CacheState) {
+        let Some(names) = &self.request.strategies else { return };
+        let elsewhere = workload::strategies(workload)
+            .into_iter()
+            .filter_map(|strategy| Some((strategy.only.filter(|only| *only != state)?, strategy.name)))
+            .filter(|(_, name)| names.contains(name));
+        self.report.skipped.extend(elsewhere.map(|(only, name)| Skipped {
+            workload,
+            cache: state,
+            shape: None,
+            strategy: Some(name),
+            why: format!("it means something only in a {only} cache"),
+        }));
+    }
+
     /// The same number of bytes in files of several sizes.
     fn small_files(&mut self, deadline: Instant, on: &mut dyn FnMut(Progress<'_>)) -> Result<(), BenchError> {
         for (done, size) in SIZES.into_iter().enumerate() {
@@ -380,6 +400,18 @@ impl<'a> Run<'a> {
         Ok((Arc::new(subject), shapes))
     }
 
+    fn check_with_fio(&mut self, on: &mut dyn FnMut(Progress<'_>)) -> Result<(), BenchError> {
+        let (Some(program), Some(subject)) = (&self.request.check_with_fio, &self.subject) else { return Ok(()) };
+        let mut say = |what: &str| on(Progress::Phase { what });
+        match fio::check(program, subject, self.request.seed, &self.request.interrupted, &mut say) {
+            Ok(checks) => self.report.checks = checks,
+            Err(NoCheck::Note(why)) => self.report.notes.push(why),
+            Err(NoCheck::Broken(BenchError::Interrupted)) => {}
+            Err(NoCheck::Broken(error)) => return Err(error),
+        }
+        Ok(())
+    }
+
     fn finish(mut self) -> Result<Report, BenchError> {
         self.report.machine.note_load(self.ticks);
         self.report.elapsed_s = self.began.elapsed().as_secs_f64();
@@ -388,8 +420,12 @@ impl<'a> Run<'a> {
             if self.report.interrupted {
                 return Err(BenchError::Interrupted);
             }
-            let mut reasons: Vec<String> = self.report.skipped.iter().map(|s| s.why.clone()).collect();
-            reasons.dedup();
+            let mut reasons: Vec<String> = Vec::new();
+            for skipped in &self.report.skipped {
+                if !reasons.contains(&skipped.why) {
+                    reasons.push(skipped.why.clone());
+                }
+            }
             return Err(BenchError::Nothing { why: reasons.join("; ") });
         }
         // Strategies that nobody asked for by name may be left out; a part that
@@ -399,7 +435,8 @@ impl<'a> Run<'a> {
         });
         self.report.partial = self.report.interrupted || missing;
         self.report.findings = findings(&self.report);
-        self.report.notes = notes(&self.report);
+        let notes = notes(&self.report);
+        self.report.notes.extend(notes);
         Ok(self.report)
     }
 }

@@ -182,3 +182,54 @@ fn each_shape_is_proved_and_a_file_of_the_callers_is_shaped_by_reading_only() {
     assert_eq!(shapes(Some(path.clone())), ["read by single pages", "read ahead"]);
     assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), modified);
 }
+
+#[test]
+fn fio_is_asked_for_the_same_reads_and_its_absence_is_a_note() {
+    let dir = tempfile::tempdir_in(disk()).unwrap();
+    // Says what fio says, and has read as fast as anything at all. Another
+    // process makes the program, or a child that is forked meanwhile by another
+    // test would hold it open for writing, and it could not be run.
+    let fio = dir.path().join("fio");
+    let words = r#"#!/bin/sh
+        echo "$@" >> "$0.asked"
+        echo '{"jobs": [{"error": 0, "read": {"io_bytes": 1000000000, "runtime": 100}}]}'
+    "#;
+    let text = dir.path().join("fio.txt");
+    std::fs::write(&text, words).unwrap();
+    assert!(std::process::Command::new("install").args(["-m", "755"]).args([&text, &fio]).status().unwrap().success());
+    let check = |program: &std::path::Path| {
+        let request = Request {
+            cache: CacheChoice::Warm,
+            workloads: vec![WorkloadName::Scan],
+            strategies: Some(vec![]),
+            budget: Duration::from_secs(4),
+            check_with_fio: Some(program.to_owned()),
+            ..request()
+        };
+        compare(&request, &mut |_| {}).unwrap()
+    };
+    let report = check(&fio);
+    let engines: Vec<&str> = report.checks.iter().map(|check| check.engine.as_str()).collect();
+    assert!(engines.starts_with(&["psync", "psync", "psync", "psync", "mmap"]), "{engines:?} {:?}", report.notes);
+    assert!(report.checks.iter().all(|check| check.fio.median == 1e10 && check.ours.median > 0.0));
+    assert!(report.to_html().contains("checked with fio"));
+    let asked = std::fs::read_to_string(dir.path().join("fio.asked")).unwrap();
+    assert!(asked.contains("--ioengine=psync --bs=65536") && asked.contains("--invalidate=0"), "{asked}");
+    let report = check(&dir.path().join("none"));
+    assert!(report.checks.is_empty() && report.notes.iter().any(|note| note.contains("not installed")));
+}
+
+#[test]
+fn a_strategy_that_means_nothing_in_a_state_is_listed_with_the_reason() {
+    let request = Request {
+        workloads: vec![WorkloadName::Random],
+        cache: CacheChoice::Warm,
+        strategies: Some(vec!["direct_4k".to_owned()]),
+        budget: Duration::from_secs(4),
+        ..request()
+    };
+    let report = compare(&request, &mut |_| {}).unwrap();
+    assert!(report.results.iter().all(|row| row.strategy != "direct_4k"));
+    let why = &report.skipped.iter().find(|s| s.strategy.as_deref() == Some("direct_4k")).unwrap().why;
+    assert_eq!(why, "it means something only in a cold cache");
+}

@@ -337,9 +337,12 @@ pub struct BenchArgs {
     /// No new trial starts after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub budget: Option<Duration>,
-    /// Fewer ways, a smaller file
+    /// Fewer ways, within half a minute
     #[arg(long)]
     pub quick: bool,
+    /// Check some figures against this program, if it is installed; a minute more
+    #[arg(long, value_name = "fio", value_parser = ["fio"])]
+    pub check_with: Option<String>,
     /// Enter a program of your own: NAME=COMMAND, with {src} and {dst} for the files
     #[arg(long, value_name = "NAME=COMMAND")]
     pub mine: Vec<String>,
@@ -353,7 +356,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "F")]
     pub html: Option<PathBuf>,
     /// Measure nothing: show two JSON reports side by side
-    #[arg(long, num_args = 2, value_names = ["A.json", "B.json"], conflicts_with_all = ["workloads", "file", "dir", "size", "strategies", "budget", "quick", "mine", "seed", "json", "html"])]
+    #[arg(long, num_args = 2, value_names = ["A.json", "B.json"], conflicts_with_all = ["workloads", "file", "dir", "size", "strategies", "budget", "quick", "check_with", "mine", "seed", "json", "html"])]
     pub compare: Option<Vec<PathBuf>>,
 }
 

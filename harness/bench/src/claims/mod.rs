@@ -1,5 +1,6 @@
 //! The textbooks' claims, tried on this machine.
 
+mod frames;
 mod lab;
 mod mapping;
 mod speed;
@@ -105,6 +106,7 @@ const CLAIMS: &[Entry] = &[
     entry("fifo-blocks", "000", "opening a FIFO blocks until the other end is opened", streams::fifo_blocks),
     entry("fifo-destroyed", "000", "a FIFO whose O_RDWR writer closes early is destroyed", streams::fifo_destroyed),
     entry("sigpipe-all-readers", "000", "SIGPIPE comes only when every read end is closed", streams::sigpipe_all_readers),
+    entry("open-string-mode", "000", "open(\"\u{2026}\", \"w\", \u{2026}) opens a file for writing", streams::open_string_mode),
     entry("file-41", "001", "to make a file of N bytes, seek to N and write one byte: that is one too many", mapping::file_41),
     entry("sigbus", "001", "access beyond the file's pages raises SIGBUS", mapping::sigbus),
     entry("len-rounded", "002", "the length of a mapping is rounded up to whole pages", mapping::len_rounded),
@@ -112,16 +114,22 @@ const CLAIMS: &[Entry] = &[
     entry("fixed-fails", "002", "MAP_FIXED fails where something is mapped already", mapping::fixed_fails),
     entry("munmap-segv", "003", "access after munmap raises SIGSEGV", mapping::munmap_segv),
     entry("x-loop", "002", "a child's write to ordinary memory is never seen by the parent, to shared memory it is", mapping::x_loop),
+    entry("directory-2k", "000", "a page directory has 2 bytes an entry, 2 KiB in all", frames::directory_2k),
+    entry("table-sizes", "000, 002", "a flat table of 2\u{b2}\u{2070} pages takes 4 MiB", frames::table_sizes),
+    entry("two-level-12k", "000", "three frames, 12 KiB, suffice for the tables of a small process", frames::two_level_12k),
     entry("walk-cost", "000, 002", "without a TLB a four-level table makes an access five times as long", speed::walk_cost),
     entry("large-pages", "002", "large pages need less table and give the TLB more reach", speed::large_pages),
     entry("48-bit", "002", "virtual addresses have 48 bits", speed::address_bits),
     entry("nx", "000", "a page without the right to be executed cannot be", mapping::nx),
     entry("dirty-bit", "000, 002", "the processor notes which pages were written", mapping::dirty_bit),
     entry("referenced-bit", "000, 002", "the processor notes which pages were accessed", mapping::referenced_bit),
+    entry("thrash", "000", "where more is touched than fits into memory, throughput collapses", frames::thrash),
     entry("read-ahead", "002", "the kernel reads ahead of a sequential reader", speed::read_ahead),
     entry("write-behind", "002", "the kernel writes behind the program's back", speed::write_behind),
     entry("one-io", "002", "a process has one I/O under way at a time", speed::one_io),
     entry("msync-or-eventually", "001, 004", "dirty pages reach the file in time, at once by msync", speed::msync_or_eventually),
+    entry("clean-pages-drop", "001", "clean file pages are dropped before anything is swapped", frames::clean_pages_drop),
+    entry("demand-zero", "003", "fresh memory is zero, and there only once it is touched", frames::demand_zero),
     entry("accessor-tons", "002", "accessor calls slow an allocator \u{201c}tons\u{201d}, inlining mends it", speed::accessor_tons),
 ];
 
@@ -173,7 +181,7 @@ mod tests {
     use super::*;
 
     /// What no machine's speed decides.
-    const CERTAIN: [(&str, ClaimVerdict); 12] = [
+    const CERTAIN: [(&str, ClaimVerdict); 17] = [
         ("no-copy", ClaimVerdict::Holds),
         ("cow-page", ClaimVerdict::Holds),
         ("pipe-atomic-size", ClaimVerdict::Fails),
@@ -186,6 +194,11 @@ mod tests {
         ("fixed-fails", ClaimVerdict::Fails),
         ("munmap-segv", ClaimVerdict::Holds),
         ("x-loop", ClaimVerdict::Holds),
+        ("open-string-mode", ClaimVerdict::Fails),
+        ("directory-2k", ClaimVerdict::Fails),
+        ("table-sizes", ClaimVerdict::Fails),
+        ("clean-pages-drop", ClaimVerdict::Holds),
+        ("demand-zero", ClaimVerdict::Holds),
     ];
 
     #[test]

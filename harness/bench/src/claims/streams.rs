@@ -11,8 +11,9 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::lab::{Answer, End, Lab, Tried, broke, in_child, refused};
+use super::lab::{Answer, End, Lab, Tried, broke, in_child, poke, refused};
 use crate::BenchError;
+use crate::memory::{Mapping, page_size};
 
 /// Long enough that a thread which does not block has gone on by then.
 const A_WHILE: Duration = Duration::from_millis(40);
@@ -45,6 +46,37 @@ fn fill(write_end: &OwnedFd, piece: usize) -> Result<usize, BenchError> {
             Err(errno) => return Err(refused("write to a pipe")(errno)),
         }
     }
+}
+
+pub fn open_string_mode(lab: &Lab) -> Tried {
+    use std::os::unix::ffi::OsStrExt;
+    let path = lab.path("opened");
+    let name = std::ffi::CString::new(path.as_os_str().as_bytes()).map_err(|e| broke("open")(e.into()))?;
+    // Where the text lies is the number that open takes for its flags: here one
+    // that asks for nothing, as any number might.
+    let text = Mapping::anonymous(page_size(), libc::MAP_PRIVATE).map_err(broke("mmap"))?;
+    poke(&text, 0, b'w');
+    let flags = text.address() as usize as libc::c_int & (libc::O_CREAT - 1);
+    // SAFETY: the name ends in 0; without O_CREAT no mode is read.
+    let opened = unsafe { libc::open(name.as_ptr(), flags) };
+    let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
+    let made = path.exists();
+    // SAFETY: both end in 0; a stream that was opened is closed, none is not.
+    unsafe {
+        let stream = libc::fopen(name.as_ptr(), c"w".as_ptr());
+        if !stream.is_null() {
+            libc::fclose(stream);
+        }
+    }
+    let by_fopen = path.exists();
+    // Its directory goes too.
+    let _ = std::fs::remove_file(&path);
+    let why = "open takes a number there, and an address is one that means nothing: no file was made (O_WRONLY, O_CREAT \
+               and O_TRUNC are what \u{201c}w\u{201d} means); fopen takes the text, and made it";
+    Ok(Answer::decided(opened >= 0 && made, why)
+        .with("open_made_a_file", made)
+        .with("open_errno", errno)
+        .with("fopen_made_a_file", by_fopen))
 }
 
 pub fn pipe_capacity(_: &Lab) -> Tried {

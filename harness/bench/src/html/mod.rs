@@ -25,6 +25,7 @@ impl Report {
                 body {
                     (self.header())
                     @for group in self.groups() { (self.section(&group)) }
+                    (self.fio_section())
                     (self.not_measured())
                     (self.machine_section())
                     (self.costs_section())
@@ -42,8 +43,9 @@ impl Report {
         html! {
             h1 { "I/O strategies compared" }
             p.soft {
-                (bytes(self.file.bytes)) " " (self.file.path) ", on " (place.join(", "))
-                ". Cache states proved by " (self.file.proof) "."
+                @if self.file.bytes > 0 { (bytes(self.file.bytes)) " " (self.file.path) ", on " }
+                (place.join(", ")) "."
+                @if self.file.bytes > 0 { " Cache states proved by " (self.file.proof) "." }
             }
             @if self.interrupted {
                 p.warn { "This run was interrupted: what follows is what had been measured by then." }
@@ -76,6 +78,29 @@ impl Report {
                 })) {
                     p.soft { (line.trim()) }
                 }
+            }
+        }
+    }
+
+    fn fio_section(&self) -> Markup {
+        html! {
+            @if !self.checks.is_empty() {
+                h2 { "checked with fio" }
+                p.soft { "The same calls on the same cached file, turn by turn; neither looks at the bytes." }
+                div.wide { table {
+                    tr { th { "engine" } th { "block" } th { "fio" } th { "ours" } th { "ours over fio" } th { "" } }
+                    @for check in &self.checks {
+                        tr {
+                            td { (check.engine) } td { (bytes(check.block_bytes)) }
+                            td { (throughput(check.fio.median)) } td { (throughput(check.ours.median)) }
+                            td {
+                                (significant(check.ratio.median)) " [" (significant(check.ratio.low)) "\u{2013}"
+                                (significant(check.ratio.high)) "]"
+                            }
+                            td style="text-align:left" { (check.why) }
+                        }
+                    }
+                } }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! `bench`: ways to do I/O, compared on this machine.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ::bench::{BenchError, CacheChoice, ExternalStrategy, Progress, Report, Request, WorkloadName};
@@ -53,6 +53,7 @@ fn request(args: &BenchArgs) -> Result<Request> {
     request.size = args.size.unwrap_or(request.size);
     request.budget = args.budget.unwrap_or(request.budget);
     request.seed = args.seed.unwrap_or(request.seed);
+    request.check_with_fio = args.check_with.as_ref().map(PathBuf::from);
     request.extra = args.mine.iter().map(|text| external(text)).collect::<Result<_>>()?;
     Ok(request)
 }
@@ -114,11 +115,17 @@ pub fn write_reports(report: &Report, json: Option<&Path>, html: Option<&Path>) 
 fn show(report: &Report) -> Result<()> {
     let width = terminal::width();
     let mut out = anstream::stdout().lock();
-    let bytes = ::bench::format::bytes(report.file.bytes);
-    writeln!(out, "{}", Styled(DIM, format!("{} {bytes}, {:.0} s", report.file.path, report.elapsed_s)))?;
-    for lines in
-        [comparison::tables(report, width), comparison::findings(report, width), comparison::caveats(report, width)]
-    {
+    let file = match report.file.bytes {
+        0 => String::new(),
+        size => format!("{} {}, ", report.file.path, ::bench::format::bytes(size)),
+    };
+    writeln!(out, "{}", Styled(DIM, format!("{file}{:.0} s", report.elapsed_s)))?;
+    for lines in [
+        comparison::tables(report, width),
+        comparison::checks(report),
+        comparison::findings(report, width),
+        comparison::caveats(report, width),
+    ] {
         for line in &lines {
             writeln!(out, "{line}")?;
         }

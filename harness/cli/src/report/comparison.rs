@@ -24,6 +24,15 @@ fn color(kind: LineKind) -> anstyle::Style {
     }
 }
 
+/// The check against fio, if there was one.
+pub fn checks(report: &Report) -> Vec<String> {
+    if report.checks.is_empty() {
+        return Vec::new();
+    }
+    let title = Styled(HEAD, "checked with fio: the same calls, the bytes not looked at").to_string();
+    std::iter::once(title).chain(bench::fio::lines(&report.checks)).collect()
+}
+
 /// The sentences that the intervals support.
 pub fn findings(report: &Report, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
