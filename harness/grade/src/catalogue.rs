@@ -383,6 +383,15 @@ const ROWS: &[Row] = &[
         spec: spec::stdio::scan_number,
     },
     Row {
+        name: "file_size",
+        module: STDIO,
+        file: "file_size.rs",
+        kind: Kind::Write,
+        usage: "file_size PATH",
+        title: "a length, and an offset that others may share",
+        spec: spec::stdio::file_size,
+    },
+    Row {
         name: "line_buffering",
         module: STDIO,
         file: "line_buffering.rs",

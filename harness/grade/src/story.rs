@@ -190,6 +190,10 @@ fn deed(seen: &Observation, index: usize, event: &Event, call: &Call, value: i64
             format!("opens {} {way}", label(seen, *o))
         }
         Call::Close { fd, object: Some(o) } => closing(seen, index, event, *fd, *o)?,
+        Call::Seek { object: Some(o), offset: 0, whence: libc::SEEK_CUR, .. } => {
+            format!("asks for the offset in {}: {value}", label(seen, *o))
+        }
+        Call::Seek { object: Some(o), .. } => format!("moves the offset in {} to {value}", label(seen, *o)),
         Call::MakeNode { path, mode } => format!("makes FIFO {} with mode {:04o}", path.display(), mode & 0o7777),
         Call::Unlink { path } => format!("removes {}", path.display()),
         Call::Rename { from, to, .. } => format!("renames {} to {}", from.display(), to.display()),

@@ -4,6 +4,7 @@ mod buffering;
 mod child_streams;
 mod double_flush;
 mod numbers;
+mod sizes;
 mod stream_files;
 
 use observe::{Ending, On};
@@ -20,6 +21,7 @@ pub(crate) use buffering::line_buffering;
 pub(crate) use child_streams::flush_child;
 pub(crate) use double_flush::double_flush;
 pub(crate) use numbers::scan_number;
+pub(crate) use sizes::file_size;
 pub(crate) use stream_files::fdopen_file;
 
 /// `fdopen_pipe A B C`
