@@ -153,6 +153,23 @@ pub(crate) fn parent(pid: i32) -> Option<i32> {
     status_line(pid, "PPid:")?.parse().ok()
 }
 
+/// What one small file says of a process.
+pub(crate) struct Size {
+    pub(crate) threads: u64,
+    /// Bytes, shared ones included.
+    pub(crate) resident: u64,
+}
+
+/// How large a process is; `None` if it is gone.
+pub(crate) fn size(pid: i32) -> Option<Size> {
+    const PAGE: u64 = 4096;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    // Fields 20 and 24 of the line, whose first two are cut off.
+    let field = |n: usize| fields.get(n - 3).and_then(|f| f.parse::<u64>().ok());
+    Some(Size { threads: field(20)?, resident: field(24)? * PAGE })
+}
+
 /// Counts of `read`- and `write`-like calls.
 pub(crate) fn transfers(pid: i32) -> (u64, u64) {
     let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();

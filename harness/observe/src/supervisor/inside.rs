@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -19,12 +19,13 @@ use super::guardian;
 use super::root;
 use super::scratch::Scratch;
 use crate::plan::{Content, InputFile, Launch, Rung, Stdout};
+use crate::process_files;
 
 /// Bytes that a process may lock in memory.
 const LOCKED: u64 = 64 << 20;
 
-/// Processes that other launches may start meanwhile.
-const OTHERS: u64 = 256;
+/// Processes of this user's that may begin meanwhile elsewhere.
+const OTHERS: u64 = 64;
 
 /// What the guardian and the program know of their launch.
 pub(super) struct Inside<'a> {
@@ -177,8 +178,8 @@ impl Inside<'_> {
             set(Resource::RLIMIT_FSIZE, limits.disk.saturating_mul(2))?;
         } else {
             // The kernel counts all of the user's processes, so this is only the far end of what may happen; the
-            // limit itself is kept by the supervisor's watch.
-            set(Resource::RLIMIT_NPROC, tasks_on_machine() + 2 * limits.processes + OTHERS)?;
+            // limit itself is kept by the tracer, or by the supervisor's watch.
+            set(Resource::RLIMIT_NPROC, tasks_of_user() + 2 * limits.processes + OTHERS)?;
             set(Resource::RLIMIT_FSIZE, limits.disk)?;
         }
         // Out of memory, the machine is to choose among the box's processes first. Where it may not be said, the
@@ -214,11 +215,13 @@ fn cpu_seconds(launch: &Launch) -> u64 {
     (launch.deadline.as_secs() + 2) * processors
 }
 
-/// Threads of all users together, from one small file.
-fn tasks_on_machine() -> u64 {
-    let line = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let all = line.split_ascii_whitespace().nth(3).and_then(|word| word.split_once('/')?.1.parse().ok());
-    all.unwrap_or(1000)
+/// Threads of this user, in all processes.
+fn tasks_of_user() -> u64 {
+    let own = nix::unistd::getuid().as_raw();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mine = processes.filter(|entry| entry.metadata().is_ok_and(|m| m.uid() == own));
+    mine.filter_map(|entry| process_files::size(entry.file_name().to_str()?.parse().ok()?).map(|size| size.threads))
+        .sum()
 }
 
 /// By descriptor, so that the executable's path need not exist in the box; a script, which its interpreter must open

@@ -18,8 +18,8 @@ use crate::plan::{Launch, Stdin, Stdout};
 /// How much more than the kept part may be written before the launch is stopped.
 const FLOOD: u64 = 4;
 /// What is written at the deadline still, after this much, has no end.
-const MUCH: u64 = 64 << 10;
-const FRESH: Duration = Duration::from_millis(100);
+const MUCH: u64 = 1 << 10;
+const FRESH: Duration = Duration::from_millis(500);
 /// Pieces of arrival times kept.
 const ARRIVALS: usize = 10_000;
 

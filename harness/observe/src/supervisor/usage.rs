@@ -21,13 +21,12 @@ use nix::sys::statvfs::fstatvfs;
 
 use super::scratch::{names, subdirectory};
 use crate::plan::{Limits, Rung};
-use crate::process_files;
+use crate::process_files::{self, Size};
 
 /// The shortest time between two looks.
 const INTERVAL: Duration = Duration::from_millis(15);
 /// A look that took long is followed by this many times as long without one.
 const PATIENCE: u32 = 10;
-const PAGE: u64 = 4096;
 
 /// The watch over one launch.
 pub(super) struct Usage {
@@ -56,7 +55,7 @@ impl Usage {
         if living.len() as u64 > self.limits.processes {
             return self.exceeded(too_many_processes(&self.limits));
         }
-        let sizes: Vec<Size> = living.iter().filter_map(|pid| size(*pid)).collect();
+        let sizes: Vec<Size> = living.iter().filter_map(|pid| process_files::size(*pid)).collect();
         let excess = self.processes(&sizes).or_else(|| self.memory(living, &sizes));
         if let Some(excess) = excess.or_else(|| self.disk(living, work)) {
             self.exceeded(excess);
@@ -119,26 +118,11 @@ pub(super) fn too_many_processes(limits: &Limits) -> String {
     format!("made more than {} processes and threads at once", limits.processes)
 }
 
-/// What one small file says of a process.
-struct Size {
-    threads: u64,
-    /// Bytes, shared ones included.
-    resident: u64,
-}
-
-fn size(pid: i32) -> Option<Size> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    // Fields 20 and 24 of the line, whose first two are cut off.
-    let field = |n: usize| fields.get(n - 3).and_then(|f| f.parse::<u64>().ok());
-    Some(Size { threads: field(20)?, resident: field(24)? * PAGE })
-}
-
 /// Bytes of a process's own pages and of shared memory that it maps, pages of several processes in equal parts.
 fn own_pages(pid: i32) -> (u64, u64) {
     let Ok(text) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else {
         // A process may hide itself from its equals: then all that is resident counts.
-        return (size(pid).map_or(0, |s| s.resident), 0);
+        return (process_files::size(pid).map_or(0, |s| s.resident), 0);
     };
     let kib = |key: &str| {
         let line = text.lines().find_map(|l| l.strip_prefix(key));

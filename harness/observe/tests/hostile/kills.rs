@@ -102,7 +102,7 @@ fn one(rung: Rung, chance: &mut Chance, supervisors_too: bool) -> Result<Duratio
 fn left(mark: &str, place: &PathBuf) -> Vec<String> {
     let mut left = leftovers::processes(mark);
     for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
-        if entry.file_name().as_encoded_bytes().starts_with(b"syslings-") {
+        if entry.file_name().as_encoded_bytes().starts_with(b"syslings-box-") {
             left.push(entry.path().display().to_string());
         }
     }

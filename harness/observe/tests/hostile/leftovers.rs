@@ -102,7 +102,7 @@ fn names(place: &Path, things: &mut BTreeSet<String>) {
 /// Directories of launches, and FIFOs and sockets beside them.
 fn scratch(things: &mut BTreeSet<String>) {
     for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
-        let ours = entry.file_name().as_encoded_bytes().starts_with(b"syslings-");
+        let ours = entry.file_name().as_encoded_bytes().starts_with(b"syslings-box-");
         let special = entry.file_type().is_ok_and(|t| t.is_fifo() || t.is_socket());
         if ours || special {
             things.insert(format!("{}", entry.path().display()));
