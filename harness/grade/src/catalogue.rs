@@ -338,6 +338,15 @@ const ROWS: &[Row] = &[
         spec: spec::pipes_line::pipe_line,
     },
     Row {
+        name: "pipe_poll",
+        module: PIPES,
+        file: "poll.rs",
+        kind: Kind::Write,
+        usage: "pipe_poll N",
+        title: "whoever speaks first is heard first",
+        spec: spec::pipes_poll::pipe_poll,
+    },
+    Row {
         name: "fdopen_pipe",
         module: STDIO,
         file: "fdopen_pipe.rs",

@@ -12,6 +12,7 @@ pub(crate) mod pipes_count;
 pub(crate) mod pipes_full;
 pub(crate) mod pipes_line;
 pub(crate) mod pipes_partial;
+pub(crate) mod pipes_poll;
 pub(crate) mod pipes_reply;
 pub(crate) mod shared_counter;
 pub(crate) mod shared_flag;
