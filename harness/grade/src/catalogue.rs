@@ -275,6 +275,15 @@ const ROWS: &[Row] = &[
         spec: spec::shared_flag::shared_flag,
     },
     Row {
+        name: "fork_copy",
+        module: FORK,
+        file: "copy.rs",
+        kind: Kind::Write,
+        usage: "fork_copy A B",
+        title: "one variable before fork, two after it",
+        spec: spec::fork_copy::fork_copy,
+    },
+    Row {
         name: "pipe_count",
         module: PIPES,
         file: "count.rs",

@@ -4,6 +4,7 @@ mod common;
 mod copying;
 pub(crate) mod fifos;
 pub(crate) mod fork;
+pub(crate) mod fork_copy;
 pub(crate) mod fork_reap;
 pub(crate) mod io;
 pub(crate) mod mmap;
