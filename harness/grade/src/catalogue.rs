@@ -275,6 +275,15 @@ const ROWS: &[Row] = &[
         spec: spec::shared_flag::shared_flag,
     },
     Row {
+        name: "fork_copy",
+        module: FORK,
+        file: "copy.rs",
+        kind: Kind::Write,
+        usage: "fork_copy A B",
+        title: "one variable before fork, two after it",
+        spec: spec::fork_copy::fork_copy,
+    },
+    Row {
         name: "pipe_count",
         module: PIPES,
         file: "count.rs",
@@ -336,6 +345,15 @@ const ROWS: &[Row] = &[
         usage: "pipe_line 'CMD | CMD | …'",
         title: "a line of commands, as the shell runs it",
         spec: spec::pipes_line::pipe_line,
+    },
+    Row {
+        name: "pipe_poll",
+        module: PIPES,
+        file: "poll.rs",
+        kind: Kind::Write,
+        usage: "pipe_poll N",
+        title: "whoever speaks first is heard first",
+        spec: spec::pipes_poll::pipe_poll,
     },
     Row {
         name: "fdopen_pipe",
