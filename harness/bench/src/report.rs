@@ -201,6 +201,23 @@ impl Report {
         serde_json::from_str(text)
     }
 
+    /// What has no row at all, each with the reason.
+    pub fn unmeasured(&self) -> Vec<String> {
+        let groups = self.groups();
+        let mut lines: Vec<String> = Vec::new();
+        for skipped in &self.skipped {
+            if skipped.strategy.is_some() && groups.iter().any(|group| group.has(skipped)) {
+                continue;
+            }
+            let shape = skipped.shape.as_ref().map_or(String::new(), |shape| format!(", {shape}"));
+            let line = format!("{}, {}{shape}: {}", skipped.workload, skipped.cache, skipped.why);
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        lines
+    }
+
     /// How the file lay in the cache before the trials of a group.
     pub fn layout(&self, group: &Group<'_>) -> Option<&Layout> {
         self.layouts.iter().find(|layout| {

@@ -433,7 +433,9 @@ impl<'a> Run<'a> {
         let missing = self.parts.iter().any(|(workload, state)| {
             !self.report.results.iter().any(|row| row.workload == *workload && row.cache == *state)
         });
-        self.report.partial = self.report.interrupted || missing;
+        let groups = self.report.groups();
+        let lost = self.report.skipped.iter().any(|s| s.strategy.is_some() && !groups.iter().any(|group| group.has(s)));
+        self.report.partial = self.report.interrupted || missing || lost;
         self.report.findings = findings(&self.report);
         let notes = notes(&self.report);
         self.report.notes.extend(notes);

@@ -72,8 +72,7 @@ impl Report {
                 lines.push(TableRow { kind: LineKind::Skipped, text: cut(&text, style.columns()) });
             }
         }
-        for skipped in self.skipped.iter().filter(|s| s.strategy.is_none()) {
-            let text = format!("{}, {}: {}", skipped.workload, skipped.cache, skipped.why);
+        for text in self.unmeasured() {
             lines.push(TableRow { kind: LineKind::Skipped, text: cut(&text, style.columns()) });
         }
         lines

@@ -233,3 +233,14 @@ fn a_strategy_that_means_nothing_in_a_state_is_listed_with_the_reason() {
     let why = &report.skipped.iter().find(|s| s.strategy.as_deref() == Some("direct_4k")).unwrap().why;
     assert_eq!(why, "it means something only in a cold cache");
 }
+
+#[test]
+fn shapes_for_which_the_time_did_not_suffice_are_listed() {
+    let request = Request { workloads: vec![WorkloadName::Shape], budget: Duration::ZERO, ..request() };
+    let report = compare(&request, &mut |_| {}).unwrap();
+    assert_eq!(report.groups().len(), 1);
+    assert!(report.partial);
+    let lines = report.unmeasured();
+    assert!(lines.iter().any(|line| line.contains("written 4 MiB at a time: no trial could be kept")), "{lines:?}");
+    assert!(report.text(bench::table::Style::default()).contains("written 4 MiB at a time"));
+}

@@ -106,11 +106,11 @@ impl Report {
     }
 
     fn not_measured(&self) -> Markup {
-        let whole: Vec<_> = self.skipped.iter().filter(|s| s.strategy.is_none()).collect();
+        let lines = self.unmeasured();
         html! {
-            @if !whole.is_empty() {
+            @if !lines.is_empty() {
                 h2 { "not measured" }
-                ul { @for s in whole { li { (s.workload) ", " (s.cache) ": " (s.why) } } }
+                ul { @for line in lines { li { (line) } } }
             }
         }
     }
