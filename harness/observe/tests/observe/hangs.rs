@@ -144,7 +144,8 @@ pub fn latency(seen: &Observation) -> Option<Duration> {
 /// A launch of a program that merely waits, with the input that its head asks for.
 pub fn waiting(programs: &Programs, name: &str) -> Launch {
     let mut launch = programs.launch(name);
-    launch.deadline = PATIENCE;
+    // However busy the machine is.
+    launch.deadline = 6 * PATIENCE;
     if let Some(printed) = head(&programs.text(name), "stdin").and_then(|s| s.strip_prefix("after ")) {
         launch.stdin = Stdin::Open(Vec::new());
         launch.actions = vec![
