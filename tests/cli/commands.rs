@@ -83,6 +83,25 @@ fn a_wrong_submission_is_explained_on_one_screen() {
     assert!(whole.lines().count() > lines.len());
 }
 
+/// What fails only under a schedule, or under an error of the kernel's, fails so again when it is replayed.
+#[test]
+fn a_failure_is_replayed_and_is_the_same() {
+    let failures = [
+        ("pipe_hello", "parent_keeps_write_end.rs"),
+        ("copy_mmap", "short_write.rs"),
+        ("copy_mmap", "write_interrupted.rs"),
+        ("copy_mmap", "usage_on_stdout.rs"),
+    ];
+    for (exercise, name) in failures {
+        let file = fixture("wrong", exercise, name);
+        let text = prints(&mut syslings(&["run", exercise, "--file", &file]), 1);
+        let replay = text.split("--replay ").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let replay = replay.unwrap_or_else(|| panic!("{name} is not told how to replay it:\n{text}"));
+        let again = prints(&mut syslings(&["run", exercise, "--file", &file, "--replay", replay]), 1);
+        assert_eq!(text.lines().next(), again.lines().next(), "{name}: {text}\n{again}");
+    }
+}
+
 #[test]
 fn a_program_that_does_not_compile_gets_the_compilers_own_words() {
     let dir = tempfile::tempdir().unwrap();

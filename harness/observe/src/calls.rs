@@ -20,6 +20,11 @@ impl Sysno {
     pub fn named(name: &str) -> Option<Sysno> {
         crate::arch::number_of(name)
     }
+
+    /// Whether a launch that watches transfers stops at this call, so that each is among its events.
+    pub fn is_watched(self) -> bool {
+        crate::arch::watched(true).any(|number| number == libc::c_long::from(self.0))
+    }
 }
 
 /// A decoded call. Flags are the kernel's own (`libc::MAP_SHARED`, …).

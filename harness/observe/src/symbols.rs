@@ -218,17 +218,14 @@ impl Images {
     }
 }
 
-/// The code mapped into one process.
+/// The code mapped into one process. A copy, as fork makes one, costs nothing.
+#[derive(Clone, Default)]
+pub(crate) struct AddressSpace(Rc<Code>);
+
 #[derive(Default)]
-pub(crate) struct AddressSpace {
+struct Code {
     unwinder: UnwinderX86_64<Section>,
     modules: Vec<(Range<u64>, u64, Rc<Image>)>,
-}
-
-impl Clone for AddressSpace {
-    fn clone(&self) -> AddressSpace {
-        AddressSpace { unwinder: self.unwinder.clone(), modules: self.modules.clone() }
-    }
 }
 
 /// Where execution starts after exec: breakpoints that tell the loader and runtime from the program.
@@ -241,33 +238,34 @@ pub(crate) struct Beginning {
 impl AddressSpace {
     /// Reads the process's map anew.
     pub(crate) fn reload(&mut self, pid: i32, images: &mut Images, program: &File) {
-        *self = AddressSpace::default();
+        let mut code = Code::default();
         for region in process_files::regions(pid).into_iter().filter(|r| r.executable && r.inode != 0) {
             let Some(image) = images.get(&region, program) else { continue };
             let Some(bias) = image.bias(&region) else { continue };
             let range = region.start..region.end;
-            self.unwinder.add_module(Module::new(region.path.clone(), range.clone(), bias, &*image));
-            self.modules.push((range, bias, image));
+            code.unwinder.add_module(Module::new(region.path.clone(), range.clone(), bias, &*image));
+            code.modules.push((range, bias, image));
         }
+        self.0 = Rc::new(code);
     }
 
     /// Where the program in this address space begins.
     pub(crate) fn beginning(&self) -> Option<Beginning> {
         // At exec only the program and its interpreter are mapped; the program comes first.
-        let (_, bias, image) = self.modules.first()?;
+        let (_, bias, image) = self.0.modules.first()?;
         let address = image.main.unwrap_or(image.entry);
         (address != 0).then(|| Beginning { address: bias.wrapping_add(address) })
     }
 
     /// Reads line and symbol tables now rather than at the first call.
     pub(crate) fn warm_up(&self) {
-        for (_, _, image) in &self.modules {
+        for (_, _, image) in &self.0.modules {
             image.places(image.main.unwrap_or(image.entry));
         }
     }
 
     fn module(&self, address: u64) -> Option<&(Range<u64>, u64, Rc<Image>)> {
-        self.modules.iter().find(|(range, ..)| range.contains(&address))
+        self.0.modules.iter().find(|(range, ..)| range.contains(&address))
     }
 
     /// Whether an address lies in code that is mapped from a file.
@@ -311,7 +309,7 @@ impl AddressSpace {
         let mut frames = Vec::new();
         {
             let mut iterator =
-                self.unwinder.iter_frames(ip, UnwindRegsX86_64::new(ip, sp, bp), &mut cache, &mut read_stack);
+                self.0.unwinder.iter_frames(ip, UnwindRegsX86_64::new(ip, sp, bp), &mut cache, &mut read_stack);
             while frames.len() < DEPTH {
                 match iterator.next() {
                     Ok(Some(FrameAddress::InstructionPointer(address))) => frames.push(address),

@@ -91,6 +91,10 @@ fn prepare(keep_rights: bool) -> Result<(), String> {
     let action = SigAction::new(SigHandler::Handler(note_child), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler does nothing; it exists so that SIGCHLD interrupts the wait in the event loop.
     unsafe { sigaction(Signal::SIGCHLD, &action) }.map_err(text("sigaction"))?;
+    // SAFETY: as above, of the wait for the next stop.
+    unsafe { sigaction(Signal::SIGALRM, &action) }.map_err(text("sigaction"))?;
+    let alarm = SigSet::from(Signal::SIGALRM);
+    sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&alarm), None).map_err(text("sigprocmask"))?;
     scratch::sweep();
     Ok(())
 }

@@ -94,7 +94,13 @@ impl Run<'_> {
         let Ok(child) = ptrace::message(tid).map(|m| m as i32) else {
             return Some(resume);
         };
-        let is_thread = process_files::thread_group(child).is_some_and(|group| group != child);
+        // The flags are in the call that is under way; without it, /proc knows.
+        let flags = self.threads.get(&tid).and_then(|t| t.call.as_ref()).map(|call| (call.sysno, call.arguments[0]));
+        let is_thread = match flags {
+            Some((sysno, flags)) if i64::from(sysno.0) == libc::SYS_clone => flags & libc::CLONE_THREAD as u64 != 0,
+            Some((sysno, _)) if matches!(i64::from(sysno.0), libc::SYS_fork | libc::SYS_vfork) => false,
+            _ => process_files::thread_group(child).is_some_and(|group| group != child),
+        };
         if is_thread {
             self.threads.insert(child, Thread::new(process));
             self.count_threads();

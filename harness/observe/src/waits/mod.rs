@@ -77,6 +77,7 @@ pub(crate) fn explain(
         events: question.events,
         transfers: question.transfers,
         now: question.now,
+        proven: question.proven,
         names: &names,
         registry,
     };

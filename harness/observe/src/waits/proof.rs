@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 
 use super::graph::{Polled, Wait, Which, wait_of};
-use super::look::{Identity, Kind, Look, Snapshot, Tables, Task};
+use super::look::{Identity, Kind, Look, Snapshot, Tables, Task, look_if_quiet};
 use crate::calls::Call;
 use crate::observation::{Event, ProcessId, What};
 use crate::process_files;
@@ -42,8 +42,14 @@ pub(super) fn resumed(events: &[Event], task: &Task) -> Option<u32> {
     if restarts { events.iter().rev().find_map(last) } else { None }
 }
 
-/// Whether nothing in these processes can ever happen again. They have been seen unchanged twice.
+/// Whether nothing in these processes can ever happen again. They have been seen unchanged twice, and are so still when
+/// everything else has been read: a timer that has just expired looks like one that was never set.
 pub(crate) fn stuck(look: &Look, around: &Surroundings, events: &[Event]) -> bool {
+    let pids: Vec<i32> = look.processes.iter().map(|p| p.pid).collect();
+    still(look, around, events) && look_if_quiet(&pids).is_some_and(|later| look.unchanged(&later))
+}
+
+fn still(look: &Look, around: &Surroundings, events: &[Event]) -> bool {
     let asleep = |task: &Task| task.stopped || matches!(task.state.letter, 'S' | 'D');
     if look.processes.is_empty() || !look.processes.iter().flat_map(|p| &p.tasks).all(asleep) {
         return false;

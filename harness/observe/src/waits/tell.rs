@@ -13,6 +13,9 @@ use crate::observation::{Event, ObjectId, ProcessId};
 /// Descriptors named as culprits of one wait, at most.
 const CULPRITS: usize = 16;
 
+/// Processor time that every program uses before its own part begins.
+const BARELY: std::time::Duration = std::time::Duration::from_millis(5);
+
 /// A waiter, and how near it is to the heart of the hang.
 pub(super) struct Told {
     pub(super) rank: u8,
@@ -69,6 +72,8 @@ pub(super) struct Teller<'a> {
     /// Every read and write is among the events.
     pub(super) transfers: bool,
     pub(super) now: std::time::Duration,
+    /// Nobody runs, and nobody ever will.
+    pub(super) proven: bool,
     pub(super) names: &'a Naming<'a>,
     pub(super) registry: &'a mut Registry,
 }
@@ -112,7 +117,8 @@ impl Teller<'_> {
                 culprits: Vec::new(),
             },
         };
-        if let Some(calls) = words::busy(self.events, task.tid, self.now)
+        if !self.proven
+            && let Some(calls) = words::busy(self.events, task.tid, self.now)
             && !matches!(wait, Wait::Timed(..) | Wait::Stopped)
         {
             self.spins(&mut told, task, Some(calls));
@@ -133,7 +139,8 @@ impl Teller<'_> {
 
     fn tell_wait(&mut self, told: &mut Told, process: &Snapshot, task: &Task, wait: &Wait, place: &Place) {
         match wait {
-            Wait::Running => self.spins(told, task, None),
+            // One that has hardly had the processor only waits its turn on a busy machine.
+            Wait::Running if task.state.cpu > BARELY => self.spins(told, task, None),
             Wait::Read(fd) => self.read(told, process, *fd),
             Wait::Write(fd) => self.write(told, process, *fd),
             Wait::Connect(fd) => {
@@ -189,7 +196,7 @@ impl Teller<'_> {
                 (told.kind, told.rank) = ("waiting", rank::CONSEQUENCE);
                 told.waiter.waits = "waits, for what may not be looked at: no permission".into();
             }
-            Wait::Alive => {
+            Wait::Alive | Wait::Running => {
                 (told.kind, told.rank) = ("running", rank::RUNNING);
                 told.waiter.waits = match &told.waiter.call {
                     Some(call) => format!("is in {call}()"),

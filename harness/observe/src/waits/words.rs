@@ -84,18 +84,19 @@ fn calls(event: &Event) -> Option<&'static str> {
     }
 }
 
-/// A thread that made hundreds of calls just now does not wait, whatever it is in at this moment: how many, and which
-/// most.
+/// A thread that has made one call over and over just now does not wait, whatever it is in at this moment: how many
+/// calls, and which.
 pub(super) fn busy(events: &[Event], tid: i32, now: Duration) -> Option<(usize, &'static str)> {
     const LATELY: Duration = Duration::from_millis(500);
-    const MANY: usize = 300;
+    const MANY: usize = 40;
     let since = now.checked_sub(LATELY)?;
     let lately: Vec<&str> =
         events.iter().rev().take_while(|e| e.at >= since).filter(|e| e.thread == tid).filter_map(calls).collect();
     let sleeps = lately.iter().any(|name| matches!(*name, "nanosleep" | "clock_nanosleep"));
     let most = lately.iter().max_by_key(|name| lately.iter().filter(|n| n == name).count())?;
     let name = events.iter().rev().filter_map(calls).find(|name| name == most)?;
-    (lately.len() > MANY && !sleeps).then_some((lately.len(), name))
+    let count = lately.iter().filter(|n| *n == most).count();
+    (count > MANY && 2 * count > lately.len() && !sleeps).then_some((count, name))
 }
 
 /// The last sleep of a thread whose last calls are sleeps over and over.
