@@ -70,6 +70,11 @@ impl Corpus {
         Ok(Box::leak(Box::new(Corpus { programs, full, victim, listener, socket, name, _open: open })))
     }
 
+    /// Removes the bait.
+    pub fn put_away(&self) {
+        let _ = self.victim.parent().map(std::fs::remove_dir_all);
+    }
+
     /// The launch of one program on one rung, recognisable by its mark.
     pub fn launch(&self, program: &Program, rung: Rung, mark: &str) -> Launch {
         let mut launch = Launch::new(&program.path);
@@ -103,12 +108,6 @@ impl Corpus {
         }
         launch.watch.sources = false;
         launch
-    }
-}
-
-impl Drop for Corpus {
-    fn drop(&mut self) {
-        let _ = self.victim.parent().map(std::fs::remove_dir_all);
     }
 }
 

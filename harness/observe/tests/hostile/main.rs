@@ -42,9 +42,12 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if long {
-        return storm::long(corpus, &own);
-    }
+    let code = if long { storm::long(corpus, &own) } else { short(corpus) };
+    corpus.put_away();
+    code
+}
+
+fn short(corpus: &'static Corpus) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let before = Machine::look();
