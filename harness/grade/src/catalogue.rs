@@ -410,6 +410,15 @@ const ROWS: &[Row] = &[
         spec: spec::stdio::file_size,
     },
     Row {
+        name: "lost_output",
+        module: STDIO,
+        file: "lost_output.rs",
+        kind: Kind::Mend,
+        usage: "lost_output WAY",
+        title: "six ways to end, and what was printed before",
+        spec: spec::stdio::lost_output,
+    },
+    Row {
         name: "line_buffering",
         module: STDIO,
         file: "line_buffering.rs",
