@@ -437,6 +437,15 @@ const ROWS: &[Row] = &[
         spec: spec::fifos::fifo_hello,
     },
     Row {
+        name: "fifo_race",
+        module: FIFOS,
+        file: "fifo_race.rs",
+        kind: Kind::Mend,
+        usage: "fifo_race PATH MESSAGE",
+        title: "the sender that was gone before its reader came",
+        spec: spec::fifos::fifo_race,
+    },
+    Row {
         name: "sigpipe_default",
         module: SIGNALS,
         file: "sigpipe_default.rs",

@@ -119,11 +119,11 @@ fn way(run: &Run) -> Finding {
         return Ok(());
     }
     let told = |exit: Option<Exit>| match exit {
-        Some(Exit::Code(code)) => format!("exited with {code}"),
-        Some(Exit::Signal(signal)) => format!("was killed by {}", signal_name(signal)),
-        None => "came to no end".into(),
+        Some(Exit::Code(code)) => format!("exits with {code}"),
+        Some(Exit::Signal(signal)) => format!("is killed by {}", signal_name(signal)),
+        None => "comes to no end".into(),
     };
-    let words = format!("The program {}: a program that ends by {way} {}.", told(run.seen.exit()), told(wanted));
+    let words = format!("It {}, but who ends by {way} {}.", told(run.seen.exit()), told(wanted));
     Failure::new(Reason::WrongStatus, words).evidences(complaints(run.seen)).found()
 }
 
@@ -143,8 +143,8 @@ fn one_write(run: &Run) -> Finding {
     }
 }
 
-/// `short-io`, `eintr`: the same as without the faults.
+/// `short-io`, `eintr`: the same line as without the faults.
 fn under_faults(run: &Run) -> Finding {
-    let whole = out(run).and_then(|()| once(run)).and_then(|()| way(run));
+    let whole = out(run).and_then(|()| once(run));
     whole.map_err(|objection| objection.amended(|failure| blame_fault(run, failure)))
 }
