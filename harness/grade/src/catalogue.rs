@@ -410,6 +410,15 @@ const ROWS: &[Row] = &[
         spec: spec::stdio::file_size,
     },
     Row {
+        name: "lost_output",
+        module: STDIO,
+        file: "lost_output.rs",
+        kind: Kind::Mend,
+        usage: "lost_output WAY",
+        title: "six ways to end, and what was printed before",
+        spec: spec::stdio::lost_output,
+    },
+    Row {
         name: "line_buffering",
         module: STDIO,
         file: "line_buffering.rs",
@@ -426,6 +435,15 @@ const ROWS: &[Row] = &[
         usage: "fifo_hello PATH MESSAGE",
         title: "a pipe with a name",
         spec: spec::fifos::fifo_hello,
+    },
+    Row {
+        name: "fifo_race",
+        module: FIFOS,
+        file: "fifo_race.rs",
+        kind: Kind::Mend,
+        usage: "fifo_race PATH MESSAGE",
+        title: "the sender that was gone before its reader came",
+        spec: spec::fifos::fifo_race,
     },
     Row {
         name: "sigpipe_default",

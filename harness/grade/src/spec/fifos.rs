@@ -1,6 +1,7 @@
 //! `07_fifos`: a pipe with a name, which must be made, used one way, and removed.
 
 mod checks;
+mod race;
 
 use observe::{Action, Content, Deed, InputFile, On, Trigger, Who};
 
@@ -10,6 +11,8 @@ use super::common::plans::{bad_usage, cuts, failing, fault, interrupted, orders}
 use super::common::{FORKS, order, output, reaped, reports, under_faults, usage};
 use crate::{Check, Nonce, Plan, Stage};
 use checks::{child_reads, clean, create_race, existing_path, fifo_mode, one_way};
+
+pub(crate) use race::fifo_race;
 
 /// How people name the call that makes a FIFO.
 const MAKES: &[&str] = &["mkfifo", "mknod", "open", "stat"];

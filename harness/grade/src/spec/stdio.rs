@@ -3,6 +3,7 @@
 mod buffering;
 mod child_streams;
 mod double_flush;
+mod endings;
 mod numbers;
 mod sizes;
 mod stream_files;
@@ -20,6 +21,7 @@ use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
 pub(crate) use buffering::line_buffering;
 pub(crate) use child_streams::flush_child;
 pub(crate) use double_flush::double_flush;
+pub(crate) use endings::lost_output;
 pub(crate) use numbers::scan_number;
 pub(crate) use sizes::file_size;
 pub(crate) use stream_files::fdopen_file;

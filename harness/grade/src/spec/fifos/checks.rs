@@ -13,7 +13,7 @@ use crate::spec::common::text::{complaints, quoted};
 use crate::{Failure, Finding, Objection, Reason, Run};
 
 /// The FIFOs that the program has opened.
-fn fifos(run: &Run) -> Vec<ObjectId> {
+pub(super) fn fifos(run: &Run) -> Vec<ObjectId> {
     objects(run.seen, |kind| matches!(kind, ObjectKind::Fifo(_)))
 }
 
