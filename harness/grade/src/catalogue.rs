@@ -239,6 +239,15 @@ const ROWS: &[Row] = &[
         spec: spec::mmap::map_ring,
     },
     Row {
+        name: "map_sigbus",
+        module: MMAP,
+        file: "sigbus.rs",
+        kind: Kind::Write,
+        usage: "map_sigbus FILE",
+        title: "a page that is gone",
+        spec: spec::mmap::map_sigbus,
+    },
+    Row {
         name: "shared_anon",
         module: FORK,
         file: "shared_anon.rs",

@@ -11,6 +11,7 @@ mod read;
 mod records;
 mod ring;
 mod shared;
+mod sigbus;
 mod unmap;
 mod write;
 
@@ -24,5 +25,6 @@ pub(crate) use read::map_read;
 pub(crate) use records::map_records;
 pub(crate) use ring::map_ring;
 pub(crate) use shared::map_shared;
+pub(crate) use sigbus::map_sigbus;
 pub(crate) use unmap::map_unmap;
 pub(crate) use write::map_write;
