@@ -176,6 +176,15 @@ const ROWS: &[Row] = &[
         spec: spec::mmap::map_anonymous,
     },
     Row {
+        name: "map_lazy",
+        module: MMAP,
+        file: "lazy.rs",
+        kind: Kind::Write,
+        usage: "map_lazy FILE PAGE…",
+        title: "only what is touched",
+        spec: spec::mmap::map_lazy,
+    },
+    Row {
         name: "map_offset",
         module: MMAP,
         file: "offset.rs",
