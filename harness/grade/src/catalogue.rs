@@ -257,6 +257,15 @@ const ROWS: &[Row] = &[
         spec: spec::mmap::map_sigbus,
     },
     Row {
+        name: "map_sync",
+        module: MMAP,
+        file: "sync.rs",
+        kind: Kind::Write,
+        usage: "map_sync FILE N",
+        title: "said to be durable, and durable",
+        spec: spec::mmap::map_sync,
+    },
+    Row {
         name: "shared_anon",
         module: FORK,
         file: "shared_anon.rs",

@@ -13,6 +13,7 @@ mod records;
 mod ring;
 mod shared;
 mod sigbus;
+mod sync;
 mod unmap;
 mod write;
 
@@ -28,5 +29,6 @@ pub(crate) use records::map_records;
 pub(crate) use ring::map_ring;
 pub(crate) use shared::map_shared;
 pub(crate) use sigbus::map_sigbus;
+pub(crate) use sync::map_sync;
 pub(crate) use unmap::map_unmap;
 pub(crate) use write::map_write;
