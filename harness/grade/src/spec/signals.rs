@@ -235,14 +235,19 @@ fn handler_safe(run: &Run) -> Finding {
     Ok(())
 }
 
+/// The function that a handler must not call and that made this call, if one did. What was on the stack when the
+/// signal came is none of the handler's doing.
+pub(super) fn unsafe_function<'a>(event: &'a Event, interrupted: &[String]) -> Option<&'a str> {
+    let shared = event.stack.iter().rev().zip(interrupted.iter().rev()).take_while(|(a, b)| a == b).count();
+    let own = &event.stack[..event.stack.len() - shared];
+    own.iter().map(String::as_str).find(|name| UNSAFE_IN_HANDLER.iter().any(|part| name.contains(part)))
+}
+
 /// What is wrong with a call made in a handler.
 fn unsafe_call(event: &Event, interrupted: &[String]) -> Option<String> {
     let What::Called { call, sysno, .. } = &event.what else { return None };
-    let shared = event.stack.iter().rev().zip(interrupted.iter().rev()).take_while(|(a, b)| a == b).count();
-    let own = &event.stack[..event.stack.len() - shared];
-    let name = own.iter().find(|name| UNSAFE_IN_HANDLER.iter().any(|part| name.contains(part)));
     let advice = "the signal may have come in the middle of the same thing, with its lock held. Only write(2) and its like are safe here (signal-safety(7)).";
-    if let Some(name) = name {
+    if let Some(name) = unsafe_function(event, interrupted) {
         return Some(format!("The handler calls {name}, which takes locks or memory: {advice}"));
     }
     let allocates = match call {
