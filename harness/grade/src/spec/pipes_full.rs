@@ -68,7 +68,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         refused,
         bad_usage("no number", &["many"]),
         bad_usage("two numbers", &["4096", "8192"]),
-        bad_usage("less than nothing", &["-1"]),
         cut.at(Stage::Refusal),
         interrupted.at(Stage::Refusal),
     ]

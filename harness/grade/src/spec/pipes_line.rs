@@ -103,8 +103,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
             .at(Stage::Refusal),
         bad_usage("no line", &[]),
         bad_usage("two lines", &["true", "true"]),
-        bad_usage("an empty line", &["  "]),
-        bad_usage("nothing after the bar", &["cat |"]),
         endless(),
         waits_interrupted(&through),
     ]);

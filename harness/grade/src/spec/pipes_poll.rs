@@ -85,8 +85,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         third.because("When the third fork fails"),
         bad_usage("no number", &[]),
         bad_usage("two numbers", &["3", "4"]),
-        bad_usage("nobody", &["0"]),
-        bad_usage("too many", &["65"]),
         bad_usage("a word", &["few"]),
         cut(&plain, &[On::Pipe, On::Stdout], calls::WRITES, "write", 3),
         cut(&plain, &[On::Pipe], calls::READS, "read", 1),

@@ -49,8 +49,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let mut plans = vec![words, page, letter, fileless, unmapped, full];
     plans.push(bad_usage("no arguments", &[]));
     plans.push(bad_usage("one too many", &["a", "b"]));
-    plans.push(bad_usage("TEXT is empty", &[""]));
-    plans.push(bad_usage("TEXT is longer than a page", &[&"x".repeat(PAGE as usize + 1)]));
     plans.extend(hard);
     plans
 }
