@@ -99,7 +99,7 @@ pub fn all() -> Vec<Offer> {
         ),
         offer(
             "cgroup-delegation",
-            "memory limits are by address space, not by memory used",
+            "memory is watched from outside instead of bounded by the kernel; the claim on thrashing is skipped",
             "systemd-run --user --scope -p Delegate=yes syslings …",
             cgroup_delegation(),
         ),

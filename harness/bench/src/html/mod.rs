@@ -23,12 +23,14 @@ impl Report {
                     style { (PreEscaped(include_str!("style.css"))) }
                 }
                 body {
-                    (self.header())
-                    @for group in self.groups() { (self.section(&group)) }
-                    (self.fio_section())
-                    (self.not_measured())
-                    (self.machine_section())
-                    (self.costs_section())
+                    main {
+                        (self.header())
+                        @for group in self.groups() { (self.section(&group)) }
+                        (self.fio_section())
+                        (self.not_measured())
+                        (self.machine_section())
+                        (self.costs_section())
+                    }
                     footer { (self.footer()) }
                 }
             }
@@ -88,7 +90,7 @@ impl Report {
                 h2 { "checked with fio" }
                 p.soft { "The same calls on the same cached file, turn by turn; neither looks at the bytes." }
                 div.wide { table {
-                    tr { th { "engine" } th { "block" } th { "fio" } th { "ours" } th { "ours over fio" } th { "" } }
+                    tr { th { "engine" } th { "block" } th { "fio" } th { "ours" } th { "ours over fio" } td {} }
                     @for check in &self.checks {
                         tr {
                             td { (check.engine) } td { (bytes(check.block_bytes)) }
@@ -132,7 +134,7 @@ impl Report {
                 "each strategy\u{2019}s own counts."
             }
             div.wide { table {
-                tr { th { "operation" } th { "cost" } th { "95 % interval" } th { "" } }
+                tr { th { "operation" } th { "cost" } th { "95 % interval" } td {} }
                 @for (name, cost, what) in self.costs.rows() {
                     tr {
                         td { (name) } td { (nanoseconds(cost.median)) }
@@ -283,7 +285,7 @@ fn whole(row: &ResultRow) -> f64 {
 
 fn details(group: &Group<'_>) -> Markup {
     html! {
-        div.wide tabindex="0" role="region" aria-label="figures" { table {
+        div.wide tabindex="0" role="region" aria-label=(format!("Figures: {}", group.title())) { table {
             tr {
                 th { "strategy" } th { "trials" } th { "wall time" } th { "95 % interval" } th { "against baseline" }
                 th { "faults" } th { "with I/O" } th { "calls" } th { "switches" } th { "pages cached before" }
