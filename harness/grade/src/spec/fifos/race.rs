@@ -1,6 +1,6 @@
 //! `fifo_race`: a sender that must not be gone with its message before anybody has opened the other end.
 
-use observe::{On, Side, Who};
+use observe::{Call, Exit, On, Side, Who};
 
 use super::checks::{child_reads, clean, existing_path, fifos};
 use super::{FOREIGN, MAKES, hello};
@@ -19,7 +19,7 @@ pub(crate) fn fifo_race() -> Spec {
             Check::outside("reports", "a failing mkfifo or fork is reported, and nothing is printed", reports),
             Check::seen("no-own-reader", "the sender has no way to read the FIFO when it sends", no_own_reader),
             Check::outside("output", "the message and a newline are printed", output),
-            Check::seen("child-reads", "the parent writes to the FIFO; the child reads it and prints", child_reads),
+            Check::seen("child-reads", "the parent writes to the FIFO; the child reads it and prints", through_fifo),
             Check::seen("order", "the message arrives whoever is first", order),
             Check::outside("existing-path", "what is at PATH already is an error, and stays untouched", existing_path),
             Check::outside("clean", "the FIFO is gone at the end, also after a failure", clean),
@@ -57,8 +57,14 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("one too many", &["pipe", "a", "b"]),
     ]);
     plans.extend(cuts(&plain, &[On::Fifo, On::Stdout]));
-    let open = fault(OPEN_CALLS, observe::Nth::Alternate, None, observe::Effect::Fail(libc::EINTR));
-    plans.push(interrupted(&plain, &[On::Fifo, On::Stdout, On::Pipe]).fault(open));
+    // Each side's own first open, whoever comes first.
+    let opens = [Who::Root, Who::Descendants].map(|who| {
+        let open = fault(OPEN_CALLS, observe::Nth::Alternate, None, observe::Effect::Fail(libc::EINTR));
+        observe::Fault { who, ..open }
+    });
+    let mut interrupted = interrupted(&plain, &[On::Fifo, On::Stdout, On::Pipe]);
+    interrupted.launch.faults.extend(opens);
+    plans.push(interrupted);
     plans
 }
 
@@ -71,6 +77,16 @@ fn late_reader(plain: &Plan) -> Plan {
         .again("the reader opens late", &["order", "no-own-reader"])
         .scheduled(observe::Schedule::Holds(holds), "When the child is held before it opens the FIFO")
         .sleepless()
+}
+
+/// `child-reads`: through a FIFO, and nothing that keeps its bytes on a disk.
+fn through_fifo(run: &Run) -> Finding {
+    let made = run.seen.successes().any(|(_, _, call, _)| matches!(call, Call::MakeNode { .. }));
+    if made || run.seen.exit() != Some(Exit::Code(0)) {
+        return child_reads(run);
+    }
+    let words = "The program made no FIFO: a regular file in its place keeps the bytes for whoever comes late, but nobody can wait for its end.";
+    Failure::new(Reason::WrongCalls, words).found()
 }
 
 /// `no-own-reader`: what is in a FIFO that only its writer has open is lost when he closes it.
