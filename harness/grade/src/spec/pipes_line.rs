@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use observe::{
-    Action, Call, Deed, Effect, Ending, Event, Exit, Fault, InputFile, Nth, ObjectId, ObjectKind, ProcessId, Stdin,
-    Trigger, What, Who,
+    Action, Call, Deed, Effect, Ending, Event, Exit, Fault, Hold, InputFile, Nth, ObjectId, ObjectKind, ProcessId,
+    Schedule, Side, Stdin, Trigger, What, Who,
 };
 
 use super::Spec;
@@ -72,15 +72,15 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let alone = line_plan("one command", &format!(" \t echo   {word} "), b"", format!("{word}\n"));
     let last = nonce.number(3, 120) as i32;
     let first = nonce.number(121, 240) as i32;
-    // Each waits for the end of its input, so it is known which of them ends first.
+    // Each waits for the end of its input, so the last ends last unless it is held otherwise.
     let script = |name: &str, code| InputFile::new(name, format!("#!/bin/sh\nread line\nexit {code}\n")).mode(0o755);
     let status = |name: &str, line: &str, status: i32| {
         let plan = line_plan(name, line, b"", "").file(script("first", first)).file(script("last", last));
         plan.exits(status).judged_by(&["status-of-last"])
     };
-    let mut ends_first = status("the last succeeds and ends first", "./first | true", 0);
-    ends_first.launch.stdin = Stdin::Open(Vec::new());
-    let ends_first = ends_first.action(Action { when: Trigger::AllBlocked, what: Deed::CloseStdin });
+    let hold = |call: &str| Hold { who: Who::Nth(1), call: call.into(), nth: 1, on: None, side: Side::Before };
+    let ends_first = status("the last succeeds and ends first", "./first | true", 0)
+        .scheduled(Schedule::Holds(vec![hold("exit_group"), hold("exit")]), "When the first command ends last");
     let missing = nonce.word(12);
     let fails = |name: &str, names, calls: &[&str], errno| {
         through.again(name, &[]).reports(names, None, errno).fault(failing(calls, None, errno))
