@@ -180,8 +180,9 @@ pub fn claims(request: &ClaimsRequest, on: &mut dyn FnMut(Progress<'_>)) -> Resu
 mod tests {
     use super::*;
 
-    /// What no machine's speed decides.
-    const CERTAIN: [(&str, ClaimVerdict); 17] = [
+    /// What no machine's speed decides. What the size of the whole process's page tables tells is left out: other tests'
+    /// threads change it meanwhile.
+    const CERTAIN: [(&str, ClaimVerdict); 15] = [
         ("no-copy", ClaimVerdict::Holds),
         ("cow-page", ClaimVerdict::Holds),
         ("pipe-atomic-size", ClaimVerdict::Fails),
@@ -195,8 +196,6 @@ mod tests {
         ("munmap-segv", ClaimVerdict::Holds),
         ("x-loop", ClaimVerdict::Holds),
         ("open-string-mode", ClaimVerdict::Fails),
-        ("directory-2k", ClaimVerdict::Fails),
-        ("table-sizes", ClaimVerdict::Fails),
         ("clean-pages-drop", ClaimVerdict::Holds),
         ("demand-zero", ClaimVerdict::Holds),
     ];
