@@ -26,6 +26,7 @@ fn each_mistake_of_the_command_line_is_named() {
         (&["demo", "pipe_helo"], "pipe_hello"),
         (&["demo", "pipe_eof", "--svg", "/nowhere/at/all.svg"], "/nowhere/at/all.svg"),
         (&["watch", "pipe_helo"], "pipe_hello"),
+        (&["dev", "prove", "mutant"], "mutants"),
         (&["grade", "pipe_helo"], "pipe_hello"),
         (&["grade", "--file", "pipe_hello"], "EXERCISE=F.rs"),
         (&["grade", "--file", "=x.rs"], "EXERCISE=F.rs"),

@@ -110,7 +110,7 @@ pub enum Command {
 }
 
 /// `dev`
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Debug, Subcommand)]
 pub enum DevCommand {
     /// Make the stubs as they are now the ones that are handed out
     Pristine {
@@ -120,6 +120,22 @@ pub enum DevCommand {
     },
     /// Make the pictures that lessons show, `![words](EXERCISE.svg)`, from runs of the solutions
     Pictures,
+    /// Make the long proofs, of which `cargo test` has a short form, and print their figures
+    Prove(ProveArgs),
+}
+
+/// `dev prove`
+#[derive(Debug, Args)]
+pub struct ProveArgs {
+    /// Which; all if none is named
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Only say which there are
+    #[arg(long)]
+    pub list: bool,
+    /// The proof's own options, instead of those of the full proof
+    #[arg(last = true, value_name = "OPTION")]
+    pub options: Vec<OsString>,
 }
 
 /// `tour`

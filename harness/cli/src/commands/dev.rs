@@ -1,5 +1,7 @@
 //! `dev`: for those who make exercises, not for those who do them.
 
+mod prove;
+
 use std::fs;
 use std::io::Write;
 
@@ -17,11 +19,12 @@ use crate::terminal;
 use crate::timeline::{self, Caption};
 
 /// Does what is asked.
-pub fn dev(cli: &Cli, command: DevCommand) -> Result<Exit> {
+pub fn dev(cli: &Cli, command: &DevCommand) -> Result<Exit> {
     match command {
         DevCommand::Pristine { check: true } => check_pristine(cli),
         DevCommand::Pristine { check: false } => pristine(cli),
         DevCommand::Pictures => pictures(cli),
+        DevCommand::Prove(args) => prove::prove(cli, args),
     }
 }
 

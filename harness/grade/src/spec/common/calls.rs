@@ -18,6 +18,8 @@ pub const FORK_CALLS: &[&str] = &["fork", "vfork", "clone", "clone3"];
 pub const PIPE_CALLS: &[&str] = &["pipe", "pipe2"];
 /// The kernel's names of calls that open a file.
 pub const OPEN_CALLS: &[&str] = &["open", "openat", "openat2", "creat"];
+/// The kernel's names of calls that give a file its length and nothing else.
+pub const SIZE_CALLS: &[&str] = &["ftruncate", "truncate", "fallocate"];
 
 /// How people name a call that makes a process.
 pub const FORKS: &[&str] = &["fork", "clone"];
@@ -27,6 +29,8 @@ pub const PIPES: &[&str] = &["pipe"];
 pub const OPENS: &[&str] = &["open", "creat", "stat", "access"];
 /// How people name a call that maps memory.
 pub const MAPS: &[&str] = &["mmap", "map"];
+/// How people name a call that gives a file its length.
+pub const SIZES: &[&str] = &["truncate", "allocate", "size", "set_len", "set len", "length"];
 /// How people name a call that reads input.
 pub const INPUTS: &[&str] = &["read", "scan", "stdin", "standard input", "get"];
 /// How people name a call that writes output.

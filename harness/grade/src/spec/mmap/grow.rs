@@ -1,12 +1,12 @@
 //! `map_grow`: lines appended through a mapping that grows.
 
-use observe::{Call, Content, InputFile, On, Stdin, What};
+use observe::{Call, Content, Effect, InputFile, Nth, On, Stdin, What};
 
 use super::mapping::{PAGE, contains, killed_by, mappings, sized, wrong_call};
 use super::shared::{no_write_call, shared_mapping};
 use crate::spec::Spec;
-use crate::spec::common::calls::READS;
-use crate::spec::common::plans::{bad_usage, cut, failing, interrupted};
+use crate::spec::common::calls::{READS, SIZE_CALLS, SIZES};
+use crate::spec::common::plans::{bad_usage, cut, failing, fault, interrupted};
 use crate::spec::common::{MAPS, OPENS, output, reports, under_faults, usage};
 use crate::{Check, Finding, Nonce, Objection, Plan, Reason, Run};
 
@@ -54,13 +54,21 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let data = On::File(file.clone().into());
     let unmapped = few.again("mmap fails", &[]).reports(MAPS, Some(&file), libc::ENOMEM);
     let unmapped = unmapped.fault(failing(&["mmap"], Some(data.clone()), libc::ENOMEM));
-    let full = few.again("ftruncate fails", &[]).reports(&["truncate"], Some(&file), libc::EFBIG);
-    let full = full.fault(failing(&["ftruncate"], Some(data), libc::EFBIG));
+    let full = few.again("ftruncate fails", &[]).reports(SIZES, Some(&file), libc::EFBIG);
+    let full = full.fault(failing(SIZE_CALLS, Some(data), libc::EFBIG));
+    let narrow = many.again("a later ftruncate fails", &[]).reports(SIZES, Some(&many.argument(0)), libc::ENOSPC);
+    let narrow = narrow.fault(fault(
+        SIZE_CALLS,
+        Nth::Only(2),
+        Some(On::File(many.argument(0).into())),
+        Effect::Fail(libc::ENOSPC),
+    ));
     let stuck = many.again("mremap fails", &[]).reports(&["remap"], Some(&many.argument(0)), libc::ENOMEM);
     let stuck = stuck.fault(failing(&["mremap"], None, libc::ENOMEM));
     let missing = Plan::new("no such file").arg("missing.log").reports(OPENS, Some("missing.log"), libc::ENOENT);
     let hard = [cut(&few, &[On::Stdin], READS, "read", 1), interrupted(&few, &[On::Stdin])];
-    let mut plans = vec![few, many, empty, none, long, missing, full, unmapped, stuck, bad_usage("no arguments", &[])];
+    let mut plans =
+        vec![few, many, empty, none, long, missing, full, narrow, unmapped, stuck, bad_usage("no arguments", &[])];
     plans.push(bad_usage("one too many", &["a.log", "b.log"]).file(InputFile::new("a.log", "abc\n")));
     plans.extend(hard);
     plans

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use observe::{Call, Event, ObjectId, Snapshot, What};
+use observe::{Call, Effect, Event, Nth, ObjectId, Snapshot, What};
 
 use super::mapping::{PAGE, hard_output, is_mapped, wrong_call};
 use crate::spec::Spec;
-use crate::spec::common::plans::{bad_usage, failing, unwritable_output};
+use crate::spec::common::calls::{SIZE_CALLS, SIZES};
+use crate::spec::common::plans::{bad_usage, failing, fault, unwritable_output};
 use crate::spec::common::text::quoted;
 use crate::spec::common::{MAPS, output, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
@@ -42,11 +43,18 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let letter = with_text(nonce, "one letter", 1).judged_by(&["output"]);
     let fileless = words.again("memfd_create fails", &[]).reports(&["memfd", "shm_open"], None, libc::EMFILE);
     let fileless = fileless.fault(failing(&["memfd_create"], None, libc::EMFILE));
+    let sizeless = words.again("ftruncate fails", &[]).reports(SIZES, None, libc::ENOSPC);
+    let sizeless = sizeless.fault(failing(SIZE_CALLS, None, libc::ENOSPC));
+    let unplaced = [(2, "the second mmap fails"), (3, "the third mmap fails")].map(|(n, name)| {
+        let plan = words.again(name, &[]).reports(MAPS, None, libc::ENOMEM);
+        plan.fault(fault(&["mmap"], Nth::Only(n), None, Effect::Fail(libc::ENOMEM)))
+    });
     let unmapped = words.again("mmap fails", &[]).reports(MAPS, None, libc::ENOMEM);
     let unmapped = unmapped.fault(failing(&["mmap"], None, libc::ENOMEM));
     let full = unwritable_output(&words);
     let hard = hard_output(&words);
-    let mut plans = vec![words, page, letter, fileless, unmapped, full];
+    let mut plans = vec![words, page, letter, fileless, sizeless, unmapped, full];
+    plans.extend(unplaced);
     plans.push(bad_usage("no arguments", &[]));
     plans.push(bad_usage("one too many", &["a", "b"]));
     plans.extend(hard);

@@ -7,7 +7,7 @@ use observe::{Action, Call, Deed, Event, Exit, InputFile, Trigger, What};
 use super::mapping::{PAGE, contains, hard_output, mappings, wrong_call};
 use super::shared::{no_write_call, shared_mapping};
 use crate::spec::Spec;
-use crate::spec::common::calls::{WRITES, files, is_stdout};
+use crate::spec::common::calls::{SIZE_CALLS, SIZES, WRITES, files, is_stdout};
 use crate::spec::common::plans::{bad_usage, failing};
 use crate::spec::common::{MAPS, OPENS, output, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
@@ -66,12 +66,14 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let file = few.argument(0);
     let unmapped = few.again("mmap fails", &[]).reports(MAPS, Some(&file), libc::ENOMEM);
     let unmapped = unmapped.fault(failing(&["mmap"], Some(observe::On::File(file.clone().into())), libc::ENOMEM));
+    let sizeless = few.again("ftruncate fails", &[]).reports(SIZES, Some(&file), libc::ENOSPC);
+    let sizeless = sizeless.fault(failing(SIZE_CALLS, Some(observe::On::File(file.clone().into())), libc::ENOSPC));
     let sick = few.again("the device fails", &[]).reports(&["sync", "flush"], Some(&file), libc::EIO);
     let sick = sick.fault(failing(&["msync", "fsync", "fdatasync"], None, libc::EIO));
     let nowhere = Plan::new("no such directory").arg("missing/f.dat").arg("1");
     let nowhere = nowhere.reports(OPENS, Some("missing/f.dat"), libc::ENOENT);
     let hard = hard_output(&few);
-    let mut plans = vec![few, pages, longer, killed, nowhere, unmapped, sick];
+    let mut plans = vec![few, pages, longer, killed, nowhere, sizeless, unmapped, sick];
     plans.extend([
         bad_usage("no arguments", &[]),
         bad_usage("N is missing", &["f.dat"]),

@@ -5,7 +5,7 @@ use observe::{Call, InputFile, On};
 use super::mapping::{contains, hard_output, mappings, sized, wrong_call};
 use super::shared::shared_mapping;
 use crate::spec::Spec;
-use crate::spec::common::calls::{files, writes_of};
+use crate::spec::common::calls::{SIZE_CALLS, SIZES, files, writes_of};
 use crate::spec::common::plans::{bad_usage, failing};
 use crate::spec::common::{MAPS, OPENS, output, reports, under_faults, usage};
 use crate::{Check, Finding, Nonce, Objection, Plan, Run};
@@ -74,10 +74,15 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         Some(On::File(file.clone().into())),
         libc::ENOMEM,
     ));
+    let sizeless = new.again("ftruncate fails", &[]).reports(SIZES, Some(&file), libc::ENOSPC).fault(failing(
+        SIZE_CALLS,
+        Some(On::File(file.clone().into())),
+        libc::ENOSPC,
+    ));
     let nowhere = Plan::new("no such directory").arg("missing/f.bin");
     let nowhere = nowhere.reports(OPENS, Some("missing/f.bin"), libc::ENOENT);
     let hard = hard_output(&new);
-    let mut plans = vec![new, long, short, nowhere, unmapped];
+    let mut plans = vec![new, long, short, nowhere, sizeless, unmapped];
     plans.push(bad_usage("no arguments", &[]));
     plans.push(bad_usage("one too many", &["a.bin", "b.bin"]));
     plans.extend(hard);
