@@ -91,7 +91,8 @@ fn a_save_gives_up_the_run_under_way() {
     let suite = fresh_suite();
     let file = suite.path().join("exercises/05_pipes/hello.rs");
     fs::write(&file, "fn main() { loop { std::hint::spin_loop(); } }").unwrap();
-    let mut child = in_directory(suite.path(), &["watch", "pipe_hello"]).stdout(Stdio::piped()).spawn().unwrap();
+    let arguments = ["watch", "--rung", "K", "pipe_hello"];
+    let mut child = in_directory(suite.path(), &arguments).stdout(Stdio::piped()).spawn().unwrap();
     let mut screen = Screen::of(child.stdout.take().unwrap());
     screen.until("grading");
     thread::sleep(Duration::from_millis(1000));
@@ -99,6 +100,7 @@ fn a_save_gives_up_the_run_under_way() {
     let saved = Instant::now();
     screen.until("pipe_hello passed");
     assert!(saved.elapsed() < Duration::from_secs(10));
+    screen.until("run on rung K");
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
     ends_with(child, 130);
 }

@@ -38,6 +38,14 @@ pub struct BoxArgs {
     pub rung: Option<RungName>,
 }
 
+impl BoxArgs {
+    /// The same again, to go at the end of a command.
+    pub fn again(self) -> String {
+        let name = self.rung.and_then(|rung| rung.to_possible_value());
+        name.map_or_else(String::new, |name| format!(" --rung {}", name.get_name()))
+    }
+}
+
 /// A rung of the ladder of boxes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RungName {
@@ -153,6 +161,9 @@ pub struct TourArgs {
     /// Where the reports are written [default: target/syslings]
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+    /// The box.
+    #[command(flatten)]
+    pub boxed: BoxArgs,
 }
 
 /// `list`
@@ -209,6 +220,9 @@ pub struct RunArgs {
 pub struct WatchArgs {
     /// Begin with this exercise [default: the first that has not passed]
     pub exercise: Option<String>,
+    /// The box.
+    #[command(flatten)]
+    pub boxed: BoxArgs,
 }
 
 /// `hint`

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use grade::{Item, Outcome, Verdict};
+use observe::Rung;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -70,15 +71,16 @@ fn read(path: &Path) -> Result<HashMap<String, Verdict>> {
     Ok(bytes.split(|byte| *byte == b'\n').filter_map(entry).map(|entry| (entry.key, entry.verdict)).collect())
 }
 
-/// What a verdict depends on: the suite's version, the seed, the exercise, and the program under its name.
-pub fn key(item: &Item, seed: Option<u64>) -> String {
+/// What a verdict depends on: the suite's version, the seed, the rung asked for, the exercise, and the program under its
+/// name.
+pub fn key(item: &Item, seed: Option<u64>, rung: Option<Rung>) -> String {
     let mut digest = Sha256::new();
     let source = fs::read(item.submission.path(&item.exercise)).unwrap_or_default();
     let label = item.submission.label();
     let seed = seed.map(|seed| seed.to_string()).unwrap_or_default();
-    for part in [env!("CARGO_PKG_VERSION").as_bytes(), seed.as_bytes(), item.exercise.name.as_bytes(), label.as_bytes()]
-    {
-        digest.update(part);
+    let rung = rung.map(|rung| rung.to_string()).unwrap_or_default();
+    for part in [env!("CARGO_PKG_VERSION"), &seed, &rung, item.exercise.name, &label] {
+        digest.update(part.as_bytes());
         digest.update([0]);
     }
     digest.update(source);
@@ -113,6 +115,16 @@ mod tests {
         assert_eq!(known.len(), 2);
         journal.remove().unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_verdict_of_one_rung_is_none_of_another() {
+        let suite = grade::Suite::find(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let exercise = suite.exercise("pipe_hello").unwrap().clone();
+        let item = Item { exercise, submission: grade::Submission::Tree(grade::Tree::Solutions) };
+        let keys = [None, Some(Rung::F), Some(Rung::K), Some(Rung::L)].map(|rung| key(&item, None, rung));
+        assert_eq!(std::collections::BTreeSet::from(keys).len(), 4);
+        assert_eq!(key(&item, None, Some(Rung::K)), key(&item, None, Some(Rung::K)));
     }
 
     #[test]

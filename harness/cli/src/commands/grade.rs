@@ -121,10 +121,11 @@ fn grade_all(
     journal: &Mutex<Option<Journal>>,
     known: &HashMap<String, Verdict>,
 ) -> Result<Vec<Verdict>> {
-    let keys: Vec<String> = items.iter().map(|item| journal::key(item, args.seed)).collect();
+    let rung = context::rung(args.boxed);
+    let keys: Vec<String> = items.iter().map(|item| journal::key(item, args.seed, rung)).collect();
     let (open, of_open): (Vec<Item>, Vec<&String>) =
         items.iter().cloned().zip(&keys).filter(|(_, key)| !known.contains_key(*key)).unzip();
-    let grader = context::grader(suite, args.seed, context::rung(args.boxed));
+    let grader = context::grader(suite, args.seed, rung);
     meter::during("building the libraries", || grader.compiler().prepare()).map_err(context::stop_grading)?;
     let jobs = args.jobs.map_or_else(machine::cores, usize::from);
     let live = Mutex::new(Live::begin(items.len(), items.len() - open.len()));

@@ -6,7 +6,6 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::Result;
-use clap::ValueEnum;
 use grade::{Exercise, GradeError, Grader, Kind, Outcome, State, Submission, Suite, Tree, Verdict};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use observe::{Ending, Exit as ProgramExit, Observation, Stdin, Stdout};
@@ -108,9 +107,7 @@ fn show(cli: &Cli, suite: &Suite, args: &RunArgs, submission: &Submission, verdi
     if let Some(path) = &args.file {
         command.push_str(&format!(" --file {}", path.display()));
     }
-    if let Some(rung) = args.boxed.rung.and_then(|rung| rung.to_possible_value()) {
-        command.push_str(&format!(" --rung {}", rung.get_name()));
-    }
+    command.push_str(&args.boxed.again());
     let base = match submission {
         Submission::Tree(_) => suite.root(),
         Submission::File { .. } => Path::new(""),

@@ -13,7 +13,7 @@ use bench::{CacheChoice, Request, WorkloadName};
 use grade::{Exercise, Grader, Grading, Item, Outcome, Submission, Suite, Tree, Verdict};
 use serde::Serialize;
 
-use crate::args::{Cli, TourArgs};
+use crate::args::{BoxArgs, Cli, TourArgs};
 use crate::commands::bench::measure;
 use crate::commands::grade::exit_of;
 use crate::context;
@@ -51,7 +51,7 @@ pub fn tour(cli: &Cli, args: &TourArgs) -> Result<Exit> {
         files::check_readable(path)?;
     }
     let directory = output_directory(&suite, args)?;
-    let verdicts = demos(&suite)?;
+    let verdicts = demos(&suite, args.boxed)?;
     let timed = timing(args);
     interrupt::check()?;
     // What the demos showed is worth keeping even where nothing could be measured.
@@ -88,8 +88,8 @@ fn output_directory(suite: &Suite, args: &TourArgs) -> Result<PathBuf> {
     std::path::absolute(&directory).with_context(|| format!("{shown} is no directory"))
 }
 
-fn demos(suite: &Suite) -> Result<Vec<Verdict>> {
-    let grader = context::grader(suite, None, None);
+fn demos(suite: &Suite, boxed: BoxArgs) -> Result<Vec<Verdict>> {
+    let grader = context::grader(suite, None, context::rung(boxed));
     let exercises = suite.exercises();
     build(&grader, exercises)?;
     let items: Vec<Item> = exercises

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Result;
 use grade::{Exercise, Suite, Tree, Verdict};
 
-use crate::args::{Cli, WatchArgs};
+use crate::args::{BoxArgs, Cli, WatchArgs};
 use crate::commands::list;
 use crate::context;
 use crate::exit::Exit;
@@ -54,6 +54,7 @@ struct Session<'a> {
     /// Index of the exercise shown.
     current: usize,
     works: Works,
+    boxed: BoxArgs,
 }
 
 /// Watches until `q`, or a signal.
@@ -64,7 +65,7 @@ pub fn watch(cli: &Cli, args: &WatchArgs) -> Result<Exit> {
     let files: Vec<PathBuf> = suite.exercises().iter().map(Exercise::stub_path).collect();
     let directory = suite.root().join(Tree::Exercises.folder());
     let saves = Saves::of(&directory, files.into_iter(), happen.clone(), || Happening::MaybeSaved);
-    let mut session = Session { cli, suite, current, works: Works::new(happen) };
+    let mut session = Session { cli, suite, current, works: Works::new(happen), boxed: args.boxed };
     match Screen::take()? {
         Some(screen) => Window::new(session).go_on(screen, &happened, saves),
         None => session.go_on(&happened, saves),
@@ -95,7 +96,7 @@ impl Session<'_> {
 
     fn begin(&mut self, task: Task) -> Result<()> {
         let exercise = self.exercise().clone();
-        self.works.begin(&self.suite, exercise, task)
+        self.works.begin(&self.suite, exercise, context::rung(self.boxed), task)
     }
 
     /// A save says what the learner works on; whether that is another exercise than before.
@@ -107,7 +108,7 @@ impl Session<'_> {
     }
 
     fn lines(&self, verdict: &Verdict, width: usize, verbose: bool) -> Vec<String> {
-        let command = format!("run {}", verdict.exercise);
+        let command = format!("run {}{}", verdict.exercise, self.boxed.again());
         let verbose = verbose || self.cli.verbose;
         View { base: self.suite.root(), width, height: usize::MAX, verbose, command }.lines(verdict)
     }

@@ -8,7 +8,7 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use grade::{Exercise, GradeError, Grader, Item, Options, Submission, Suite, Tree};
-use observe::{Observer, Stdin, Stdout};
+use observe::{Observer, Rung, Stdin, Stdout};
 
 use super::{Happening, Outcome};
 use crate::commands::{demo, run};
@@ -84,13 +84,13 @@ impl Works {
     }
 
     /// Gives up what is under way and begins this.
-    pub(super) fn begin(&mut self, suite: &Suite, exercise: Exercise, task: Task) -> Result<()> {
+    pub(super) fn begin(&mut self, suite: &Suite, exercise: Exercise, rung: Option<Rung>, task: Task) -> Result<()> {
         self.give_up();
         self.number += 1;
         let (number, happen) = (self.number, self.happen.clone());
         let observer = Observer::new();
         let interrupted = Arc::new(AtomicBool::new(false));
-        let options = Options { interrupted: Arc::clone(&interrupted), ..Options::default() };
+        let options = Options { rung, interrupted: Arc::clone(&interrupted), ..Options::default() };
         let grader = Grader::new(suite.clone(), observer.clone(), options);
         *self.under_way.lock().unwrap_or_else(PoisonError::into_inner) = Some(UnderWay { observer, interrupted });
         let work = move || {
