@@ -383,6 +383,15 @@ const ROWS: &[Row] = &[
         spec: spec::pipes_poll::pipe_poll,
     },
     Row {
+        name: "pipe_atomic",
+        module: PIPES,
+        file: "atomic.rs",
+        kind: Kind::Write,
+        usage: "pipe_atomic W N",
+        title: "many writers, no record torn",
+        spec: spec::pipes_atomic::pipe_atomic,
+    },
+    Row {
         name: "fdopen_pipe",
         module: STDIO,
         file: "fdopen_pipe.rs",
