@@ -482,6 +482,15 @@ const ROWS: &[Row] = &[
         spec: spec::fifos::fifo_race,
     },
     Row {
+        name: "fifo_server",
+        module: FIFOS,
+        file: "fifo_server.rs",
+        kind: Kind::Write,
+        usage: "fifo_server PATH N",
+        title: "clients that come and go",
+        spec: spec::fifos::fifo_server,
+    },
+    Row {
         name: "sigpipe_default",
         module: SIGNALS,
         file: "sigpipe_default.rs",

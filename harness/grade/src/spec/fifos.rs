@@ -2,6 +2,7 @@
 
 mod checks;
 mod race;
+mod server;
 
 use observe::{Action, Content, Deed, InputFile, On, Trigger, Who};
 
@@ -13,6 +14,7 @@ use crate::{Check, Nonce, Plan, Stage};
 use checks::{child_reads, clean, create_race, existing_path, fifo_mode, one_way};
 
 pub(crate) use race::fifo_race;
+pub(crate) use server::fifo_server;
 
 /// How people name the call that makes a FIFO.
 const MAKES: &[&str] = &["mkfifo", "mknod", "open", "stat"];
