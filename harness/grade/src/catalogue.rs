@@ -455,6 +455,15 @@ const ROWS: &[Row] = &[
         spec: spec::stdio::lost_output,
     },
     Row {
+        name: "buffer_sizes",
+        module: STDIO,
+        file: "buffer_sizes.rs",
+        kind: Kind::Write,
+        usage: "buffer_sizes FILE BYTES",
+        title: "how many calls a copy takes",
+        spec: spec::stdio::buffer_sizes,
+    },
+    Row {
         name: "line_buffering",
         module: STDIO,
         file: "line_buffering.rs",
