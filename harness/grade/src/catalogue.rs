@@ -491,6 +491,15 @@ const ROWS: &[Row] = &[
         spec: spec::fifos::fifo_race,
     },
     Row {
+        name: "fifo_nonblock",
+        module: FIFOS,
+        file: "fifo_nonblock.rs",
+        kind: Kind::Write,
+        usage: "fifo_nonblock PATH",
+        title: "first ask, then wait",
+        spec: spec::fifos::fifo_nonblock,
+    },
+    Row {
         name: "fifo_server",
         module: FIFOS,
         file: "fifo_server.rs",

@@ -1,6 +1,7 @@
 //! `07_fifos`: a pipe with a name, which must be made, used one way, and removed.
 
 mod checks;
+mod nonblock;
 mod race;
 mod server;
 
@@ -13,6 +14,7 @@ use super::common::{FORKS, order, output, reaped, reports, under_faults, usage};
 use crate::{Check, Nonce, Plan, Stage};
 use checks::{child_reads, clean, create_race, existing_path, fifo_mode, one_way};
 
+pub(crate) use nonblock::fifo_nonblock;
 pub(crate) use race::fifo_race;
 pub(crate) use server::fifo_server;
 
