@@ -9,6 +9,7 @@ pub(crate) mod fork_reap;
 pub(crate) mod io;
 pub(crate) mod mmap;
 pub(crate) mod pipes;
+pub(crate) mod pipes_atomic;
 pub(crate) mod pipes_count;
 pub(crate) mod pipes_full;
 pub(crate) mod pipes_line;

@@ -1,7 +1,9 @@
 //! `07_fifos`: a pipe with a name, which must be made, used one way, and removed.
 
 mod checks;
+mod nonblock;
 mod race;
+mod server;
 
 use observe::{Action, Content, Deed, InputFile, On, Trigger, Who};
 
@@ -12,7 +14,9 @@ use super::common::{FORKS, order, output, reaped, reports, under_faults, usage};
 use crate::{Check, Nonce, Plan, Stage};
 use checks::{child_reads, clean, create_race, existing_path, fifo_mode, one_way};
 
+pub(crate) use nonblock::fifo_nonblock;
 pub(crate) use race::fifo_race;
+pub(crate) use server::fifo_server;
 
 /// How people name the call that makes a FIFO.
 const MAKES: &[&str] = &["mkfifo", "mknod", "open", "stat"];

@@ -1,6 +1,7 @@
 //! `06_stdio`: buffered streams, and when what is in them leaves.
 
 mod buffering;
+mod calls_counted;
 mod child_streams;
 mod double_flush;
 mod endings;
@@ -19,6 +20,7 @@ use super::common::{PIPES, output, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
 
 pub(crate) use buffering::line_buffering;
+pub(crate) use calls_counted::buffer_sizes;
 pub(crate) use child_streams::flush_child;
 pub(crate) use double_flush::double_flush;
 pub(crate) use endings::lost_output;

@@ -1,0 +1,218 @@
+//! `05_pipes`, `pipe_atomic`: many writers, one pipe, and no record with another's bytes in it.
+
+use std::collections::BTreeSet;
+
+use observe::{Effect, Ending, Exit, Fault, Hold, Nth, ObjectId, On, ProcessId, Schedule, Side, Who};
+
+use super::Spec;
+use super::common::calls::{self, ROOT, joined, pipes, reads_of, writes_of};
+use super::common::channels::ends_closed;
+use super::common::endings::{ended, output};
+use super::common::plans::{bad_usage, cut, failing, fault, interrupted, unwritable_output};
+use super::common::text::{complaints, quoted};
+use super::common::{FORKS, PIPES, reaped, reports, under_faults, usage};
+use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
+
+/// What the kernel keeps together.
+const PIPE_BUF: u64 = 4096;
+/// The least of a record's own letters.
+const LEAST_FILL: usize = 100;
+/// Longer than any record, so that each is seen whole.
+const SEEN: usize = 1 << 16;
+
+/// `pipe_atomic W N`
+pub(crate) fn pipe_atomic() -> Spec {
+    Spec {
+        plans,
+        checks: vec![
+            Check::outside("usage", "a command line of anything but W and N is refused", usage),
+            Check::outside("reports", "a pipe, fork or write that fails is reported", reports),
+            Check::outside("output", "every record is counted, and none is torn", output),
+            Check::seen("one-pipe", "W children send N records each into one pipe", one_pipe),
+            Check::seen("at-most-pipe-buf", "no write is longer than PIPE_BUF", at_most_pipe_buf),
+            Check::seen("order", "no record is torn, whoever is held between two writes", untorn),
+            Check::seen("tear-noticed", "a record that comes torn is not counted as whole", tear_noticed),
+            Check::seen("ends-closed", "nobody waits for an end of file that an end left open keeps away", ends_closed),
+            Check::seen("short-io", "it is right when lines come in pieces", under_faults),
+            Check::seen("eintr", "it is right when calls are interrupted", under_faults),
+            Check::seen("reaped", "every child is waited for", reaped),
+        ],
+        demo: |nonce| records("two records each", nonce.number(3, 4), 2),
+    }
+}
+
+fn records(name: &str, writers: u64, each: u64) -> Plan {
+    let mut plan = Plan::new(name)
+        .arg(writers.to_string())
+        .arg(each.to_string())
+        .prints(format!("records {} torn 0\n", writers * each))
+        .judged_by(&["output", "one-pipe", "at-most-pipe-buf", "ends-closed", "reaped"]);
+    plan.launch.watch.transfer_bytes = SEEN;
+    plan
+}
+
+fn plans(nonce: &mut Nonce) -> Vec<Plan> {
+    let plain = records("some records", nonce.number(3, 5), nonce.number(10, 20));
+    let fails = |name: &str, names, calls: &[&str], errno| {
+        plain.again(name, &[]).reports(names, None, errno).fault(failing(calls, None, errno))
+    };
+    vec![
+        plain.clone(),
+        records("more than the pipe holds", 4, nonce.number(200, 250)),
+        held(records("", 3, nonce.number(60, 70)).again("held between two writes", &["order", "reaped"])),
+        plain
+            .again("child first", &["output", "reaped"])
+            .scheduled(Schedule::ChildFirst, "When every child runs first"),
+        fails("pipe fails", PIPES, calls::PIPE_CALLS, libc::EMFILE),
+        fails("fork fails", FORKS, calls::FORK_CALLS, libc::EAGAIN),
+        unwritable_output(&plain),
+        torn(&plain),
+        bad_usage("no numbers", &[]),
+        bad_usage("no N", &["3"]),
+        bad_usage("three numbers", &["3", "4", "5"]),
+        bad_usage("no number", &["3", "many"]),
+        bad_usage("more than the letters", &["27", "4"]),
+        cut(&plain, &[On::Pipe], calls::READS, "read", 50),
+        interrupted(&plain, &[On::Pipe]),
+    ]
+}
+
+/// Every child makes its second write only when the others can do no more.
+fn held(plan: Plan) -> Plan {
+    let holds = between(Who::Descendants);
+    plan.scheduled(Schedule::Holds(holds), "When each child is held between its first two writes")
+}
+
+fn between(who: Who) -> Vec<Hold> {
+    let hold = |call: &str| Hold { who, call: call.into(), nth: 2, on: Some(On::Pipe), side: Side::Before };
+    ["write", "writev"].map(hold).to_vec()
+}
+
+/// The first child's first write takes a part only, and the others are done before the rest comes.
+fn torn(plan: &Plan) -> Plan {
+    let first = Who::Nth(1);
+    let short = Fault { who: first, ..fault(calls::WRITES, Nth::Only(1), Some(On::Pipe), Effect::Short(5)) };
+    let plan = plan.again("a torn record", &["tear-noticed"]).fault(short);
+    plan.scheduled(Schedule::Holds(between(first)), "When a record of the first child comes torn").at(Stage::Refusal)
+}
+
+/// The pipe that the records go through: the one to which children write most.
+fn carrier(run: &Run) -> Result<ObjectId, Objection> {
+    let sent = |pipe: ObjectId| -> u64 { from_children(run, pipe).map(|t| t.bytes).sum() };
+    let most = pipes(run.seen).into_iter().map(|pipe| (sent(pipe), pipe)).max_by_key(|(bytes, _)| *bytes);
+    match most {
+        Some((bytes, pipe)) if bytes > 0 => Ok(pipe),
+        _ => Err(Objection::open("no child wrote to a pipe")),
+    }
+}
+
+fn from_children<'a>(run: &Run<'a>, pipe: ObjectId) -> impl Iterator<Item = calls::Transfer<'a>> {
+    writes_of(run.seen, pipe).filter(|t| t.event.process != ROOT)
+}
+
+/// The child and the number in a line that is a whole record.
+fn record(line: &[u8]) -> Option<(u64, u64)> {
+    let text = std::str::from_utf8(line).ok()?;
+    let mut fields = text.splitn(3, ':');
+    let (id, seq, fill) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?, fields.next()?);
+    let letter = (b'a'..=b'z').nth(usize::try_from(id).ok()?.checked_sub(1)?)?;
+    (fill.len() >= LEAST_FILL && fill.bytes().all(|byte| byte == letter)).then_some((id, seq))
+}
+
+/// `one-pipe`: the lines that the children wrote are the records that were wanted, each once.
+fn one_pipe(run: &Run) -> Finding {
+    let wrong = |words: String| Failure::new(Reason::WrongCalls, words);
+    if !matches!(run.seen.ending, Ending::Ended(_)) {
+        return Err(Objection::open("the program came to no end"));
+    }
+    let [writers, each] = [0, 1].map(|n| run.plan.argument(n).parse::<u64>().unwrap_or_default());
+    let Ok(pipe) = carrier(run) else {
+        return wrong("No child wrote anything to a pipe: fork W children, and let each send its own records.".into())
+            .found();
+    };
+    let mut came = BTreeSet::new();
+    for child in (1..run.seen.processes.len() as u32).map(ProcessId) {
+        let bytes = joined(from_children(run, pipe).filter(|t| t.event.process == child));
+        let Some(lines) = bytes.strip_suffix(b"\n") else { continue };
+        for line in lines.split(|byte| *byte == b'\n') {
+            let Some(name) = record(line) else {
+                let words = format!(
+                    "{} is no record: one is `ID:SEQ:FILL` with at least {LEAST_FILL} letters of the child's own, and a newline.",
+                    quoted(line)
+                );
+                return wrong(words).found();
+            };
+            if !came.insert(name) {
+                return wrong(format!("Record {} of child {} was sent twice.", name.1, name.0)).found();
+            }
+        }
+    }
+    let missing = (1..=writers).flat_map(|id| (1..=each).map(move |seq| (id, seq))).find(|name| !came.contains(name));
+    if let Some((id, seq)) = missing {
+        let label = &run.seen.object(pipe).label;
+        return wrong(format!("Record {seq} of child {id} never went into {label}, where the others are.")).found();
+    }
+    let senders: BTreeSet<ProcessId> = from_children(run, pipe).map(|t| t.event.process).collect();
+    if (senders.len() as u64) < writers {
+        return wrong(format!("{} children sent the records of {writers}.", senders.len())).found();
+    }
+    Ok(())
+}
+
+/// `at-most-pipe-buf`: of each write by itself.
+fn at_most_pipe_buf(run: &Run) -> Finding {
+    let pipe = carrier(run)?;
+    let Some(long) = from_children(run, pipe).find(|t| t.bytes > PIPE_BUF) else { return Ok(()) };
+    let words = format!(
+        "A child hands over {} bytes in one write. The kernel keeps together what is at most PIPE_BUF ({PIPE_BUF}); of more it takes what fits, and another child's bytes may come before the rest.",
+        long.bytes
+    );
+    Failure::new(Reason::WrongCalls, words).at(long.event.source.as_ref()).found()
+}
+
+/// `order`: a record in two writes is torn when others write between them.
+fn untorn(run: &Run) -> Finding {
+    let Err(objection) = output(run) else { return Ok(()) };
+    let part = from_children(run, carrier(run)?).find(|t| !t.data.ends_with(b"\n"));
+    let Some(part) = part.filter(|_| ended(run).is_ok()) else { return Err(objection) };
+    let words = format!(
+        "A record is torn: a child writes a part of it, {}, and another child writes before the rest comes. One record must be one write, or nobody else may write between its parts.",
+        quoted(part.data)
+    );
+    Failure::new(Reason::Race, words).at(part.event.source.as_ref()).evidences(complaints(run.seen)).found()
+}
+
+/// `tear-noticed`: what is said of a stream that has, or has not, a torn record in it.
+fn tear_noticed(run: &Run) -> Finding {
+    if run.seen.faults_hit.iter().all(|hits| *hits == 0) {
+        return Err(Objection::open("the first child wrote to no pipe"));
+    }
+    ended(run)?;
+    let stream = joined(reads_of(run.seen, carrier(run)?).filter(|t| t.event.process == ROOT));
+    let lines = || stream.split_inclusive(|byte| *byte == b'\n');
+    let whole = lines().filter(|line| line.strip_suffix(b"\n").is_some_and(|line| record(line).is_some())).count();
+    let torn = lines().count() - whole;
+    let wrong = |reason, words: String| {
+        let shown = format!("printed: {}", quoted(&run.seen.stdout.bytes));
+        let line = calls::injected(run.seen).next().and_then(|event| event.source.as_ref());
+        Failure::new(reason, words).at(line).evidence(shown).evidences(complaints(run.seen)).found()
+    };
+    // Who takes a short write for an error has noticed it too.
+    let refused = run.seen.exit() == Some(Exit::Code(1)) && run.seen.stdout.bytes.is_empty();
+    if torn > 0 && refused && !complaints(run.seen).is_empty() {
+        return Ok(());
+    }
+    let wanted = format!("records {whole} torn {torn}\n");
+    if run.seen.stdout.text() != wanted {
+        let words = format!(
+            "What came has {whole} lines that are whole records and {torn} that are not; `{}` is wanted, and {} was printed. Check each line: its numbers, its letter, and that there is nothing else in it.",
+            wanted.trim_end(),
+            quoted(&run.seen.stdout.bytes)
+        );
+        return wrong(Reason::WrongOutput, words);
+    }
+    if torn > 0 && run.seen.exit() == Some(Exit::Code(0)) {
+        return wrong(Reason::WrongStatus, "Records are torn, and the exit status is 0: 1 is wanted.".into());
+    }
+    Ok(())
+}
