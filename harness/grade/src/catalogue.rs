@@ -526,6 +526,15 @@ const ROWS: &[Row] = &[
         title: "copy a file out of a mapping",
         spec: spec::io::copy_mmap,
     },
+    Row {
+        name: "copy_kernel",
+        module: IO,
+        file: "copy_kernel.rs",
+        kind: Kind::Write,
+        usage: "copy_kernel SRC DST",
+        title: "copy a file inside the kernel",
+        spec: spec::io::copy_kernel,
+    },
 ];
 
 /// All exercises of the suite at `root`, in teaching order.
