@@ -1,8 +1,11 @@
 //! `09_io`: a copy of a file: whole or not at all, with its mode, of any size.
 
 mod kernel;
+mod save;
 
 pub(crate) use kernel::copy_kernel;
+pub(crate) use save::save_atomic;
+
 use observe::{Action, Content, Deed, Effect, InputFile, Nth, On, Trigger};
 
 use super::Spec;
