@@ -562,6 +562,24 @@ const ROWS: &[Row] = &[
         title: "copy a file out of a mapping",
         spec: spec::io::copy_mmap,
     },
+    Row {
+        name: "copy_kernel",
+        module: IO,
+        file: "copy_kernel.rs",
+        kind: Kind::Write,
+        usage: "copy_kernel SRC DST",
+        title: "copy a file inside the kernel",
+        spec: spec::io::copy_kernel,
+    },
+    Row {
+        name: "save_atomic",
+        module: IO,
+        file: "save_atomic.rs",
+        kind: Kind::Write,
+        usage: "save_atomic FILE",
+        title: "save a file, old or new and never half",
+        spec: spec::io::save_atomic,
+    },
 ];
 
 /// All exercises of the suite at `root`, in teaching order.

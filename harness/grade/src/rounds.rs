@@ -97,7 +97,7 @@ impl Rounds {
         let Some(seen) = &self.seen[index] else { return true };
         let baseline = self.baseline(plans, index);
         let run = Run { plan: &plans[index], seen, baseline, sometimes_right: true };
-        let results = ["output", "order", "copied", "sparse"];
+        let results = ["output", "order", "copied", "sparse", "saved"];
         let judges = checks.iter().filter(|c| results.contains(&c.id) && run.plan.checks.contains(&c.id));
         judges.map(|c| (c.judge)(&run)).all(|finding| !matches!(finding, Err(Objection::Fails(_))))
     }

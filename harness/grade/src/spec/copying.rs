@@ -25,6 +25,11 @@ fn source<'a>(run: &Run<'a>) -> Cow<'a, [u8]> {
     }
 }
 
+/// How many bytes SRC had then.
+pub fn source_len(run: &Run) -> u64 {
+    source(run).len() as u64
+}
+
 fn wrong(run: &Run, reason: Reason, message: String) -> Finding {
     Failure::new(reason, message).evidence(command_line(run)).evidences(complaints(run.seen)).found()
 }
@@ -203,7 +208,7 @@ fn moved<'a>(run: &Run<'a>, sources: &[ObjectId]) -> Option<(&'a observe::Event,
 }
 
 /// A mapping of SRC.
-fn mapping<'a>(run: &Run<'a>, sources: &[ObjectId]) -> Option<&'a observe::Event> {
+pub fn mapping<'a>(run: &Run<'a>, sources: &[ObjectId]) -> Option<&'a observe::Event> {
     run.seen.successes().find_map(|(_, event, call, _)| match call {
         Call::Mmap { object: Some(object), .. } if sources.contains(object) => Some(event),
         _ => None,
@@ -221,7 +226,7 @@ pub fn by_read_write(run: &Run) -> Finding {
     if let Some(event) = mapping(run, &sources) {
         return call(format!("{src} is mapped: here it is to be read.")).at(event.source.as_ref()).found();
     }
-    let len = source(run).len() as u64;
+    let len = source_len(run);
     let read: u64 = sources.iter().flat_map(|o| reads_of(run.seen, *o)).map(|t| t.bytes).sum();
     let written: u64 = copies(run).iter().flat_map(|o| writes_of(run.seen, *o)).map(|t| t.bytes).sum();
     match (read >= len, written >= len) {

@@ -1,5 +1,11 @@
 //! `09_io`: a copy of a file: whole or not at all, with its mode, of any size.
 
+mod kernel;
+mod save;
+
+pub(crate) use kernel::copy_kernel;
+pub(crate) use save::save_atomic;
+
 use observe::{Action, Content, Deed, Effect, InputFile, Nth, On, Trigger};
 
 use super::Spec;
@@ -21,7 +27,7 @@ pub(crate) fn copy_read_write() -> Spec {
         plans: read_write_plans,
         checks: checks(
             "a command line of anything but SRC, DST and perhaps --block N is refused",
-            Check::seen("by-read-write", "the bytes pass through read and write", by_read_write),
+            &[Check::seen("by-read-write", "the bytes pass through read and write", by_read_write)],
         ),
         demo: |nonce| sized(nonce, "a copy", 5000),
     }
@@ -33,19 +39,21 @@ pub(crate) fn copy_mmap() -> Spec {
         plans: mmap_plans,
         checks: checks(
             "a command line of anything but SRC and DST is refused",
-            Check::seen("mapped", "SRC is mapped, and its contents are never read", mapped),
+            &[Check::seen("mapped", "SRC is mapped, and its contents are never read", mapped)],
         ),
         demo: |nonce| sized(nonce, "a copy", 5000),
     }
 }
 
-fn checks(usage_title: &'static str, way: Check) -> Vec<Check> {
-    vec![
+/// What every copy is asked; `ways` are the checks of how it is made.
+fn checks(usage_title: &'static str, ways: &[Check]) -> Vec<Check> {
+    let result = [
         Check::outside("usage", usage_title, usage),
         Check::outside("reports", "a failing call is reported with the file that it was for", reports),
         Check::outside("copied", "DST equals SRC, at every size", copied),
         Check::outside("mode-kept", "DST has the mode of SRC", mode_kept),
-        way,
+    ];
+    let conditions = [
         Check::outside("same-file", "SRC and DST as one file are refused, and nothing is destroyed", same_file),
         Check::outside(
             "whole-or-nothing",
@@ -58,12 +66,13 @@ fn checks(usage_title: &'static str, way: Check) -> Vec<Check> {
             "of a file that grows meanwhile, a beginning at least as long as it was is copied",
             growing,
         ),
-        Check::seen("short-io", "it is right when reads and writes are cut short", under_faults_of_copy),
-        Check::seen("eintr", "it is right when calls are interrupted", under_faults_of_copy),
-    ]
+        Check::seen("short-io", "it is right when reads and writes are cut short", copied_under_faults),
+        Check::seen("eintr", "it is right when calls are interrupted", copied_under_faults),
+    ];
+    [&result, ways, &conditions].concat()
 }
 
-fn under_faults_of_copy(run: &crate::Run) -> crate::Finding {
+fn copied_under_faults(run: &crate::Run) -> crate::Finding {
     under_faults(run)?;
     copied(run).map_err(|objection| objection.amended(|failure| blame_fault(run, failure)))
 }
@@ -184,6 +193,7 @@ fn failures(nonce: &mut Nonce, large: &Plan, names: &'static [&'static str], cal
     let mut unreadable = onto_old(&small, "SRC cannot be had")
         .reports(names, Some(&src), errno)
         .fault(failing(calls, Some(On::File(src.into())), errno))
+        .fault(failing(MOVES, Some(On::WrittenFile), errno))
         .because("When the bytes of SRC cannot be had");
     unreadable.checks.push("whole-or-nothing");
     let mut little = onto_old(&sized(nonce, "", 2 << 20), "a disk that is too small").exits(1).at(Stage::Refusal);
@@ -200,7 +210,7 @@ fn failures(nonce: &mut Nonce, large: &Plan, names: &'static [&'static str], cal
 
 /// From the n-th call that would take space on, there is none.
 fn disk_full(plan: &Plan, name: &str, nth: Nth) -> Plan {
-    let calls = [WRITES, &["fallocate", "ftruncate"]].concat();
+    let calls = [WRITES, MOVES, &["fallocate", "ftruncate"]].concat();
     onto_old(plan, name)
         .exits(1)
         .at(Stage::Refusal)
