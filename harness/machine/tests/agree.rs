@@ -6,8 +6,8 @@
 use std::cell::RefCell;
 
 use machine::{
-    Access, Bits, Descriptor, DescriptorTable, Kind, KvmMachine, Machine, MachineError, Outcome, Paging, Privilege,
-    Scheme, SegmentAccess, SoftwareMmu,
+    Access, Bits, Descriptor, DescriptorTable, End, Kind, KvmMachine, Machine, MachineError, Outcome, Paging,
+    Privilege, Scheme, SegmentAccess, SoftwareMmu, Step, Walk,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -121,14 +121,15 @@ struct Pair {
 
 impl Pair {
     /// What the guest cannot be asked: it would run, or overwrite, what it itself needs.
-    fn can_be_asked(&self, paging: &Paging, access: Access, outcome: Outcome) -> bool {
-        match outcome {
-            Outcome::NoMemory { .. } => false,
-            Outcome::Reached { physical } if self.kvm.occupies(physical) => false,
-            Outcome::Reached { physical } if access.kind == Kind::Fetch => {
+    fn can_be_asked(&self, paging: &Paging, access: Access, walk: &Walk) -> bool {
+        match walk.end {
+            End::NoMemory { .. } => false,
+            End::Page(page) => {
+                let physical = page.base | access.address & (page.size - 1);
                 let size = paging.scheme.entry_size() as u64;
-                let walk = self.software.walk(paging, access.address);
-                physical < MEMORY as u64 && !walk.steps.iter().any(|step| (step.at..step.at + size).contains(&physical))
+                let translates = |step: &Step| (step.at..step.at + size).contains(&physical);
+                let runs = physical < MEMORY as u64 && !walk.steps.iter().any(translates);
+                !self.kvm.occupies(physical) && (access.kind != Kind::Fetch || runs)
             }
             _ => true,
         }
@@ -138,7 +139,7 @@ impl Pair {
         let before = self.software.memory().to_vec();
         let walk = self.software.walk(paging, access.address);
         let expected = self.software.access(paging, access).map_err(fail)?;
-        if !self.can_be_asked(paging, access, expected) {
+        if !self.can_be_asked(paging, access, &walk) {
             return Ok(());
         }
         self.kvm.load(&before).map_err(fail)?;
