@@ -274,7 +274,9 @@ fn pipe(terms: &Terms<'_>) -> Option<f64> {
         "vmsplice_read" | "one_cpu_vmsplice" => {
             Some(slept + terms.calls()? + terms.kib() * (ns(costs.copy_cached_kib_ns)? + sum))
         }
-        "shared_ring" => Some(terms.kib() * ns(costs.copy_memory_kib_ns)?.max(ns(costs.sum_memory_kib_ns)?)),
+        name if name.starts_with("shared_ring") => {
+            Some(terms.kib() * ns(costs.copy_memory_kib_ns)?.max(ns(costs.sum_memory_kib_ns)?))
+        }
         _ => Some(slept + terms.calls()? + terms.kib() * (ns(costs.copy_memory_kib_ns)? + sum)),
     }
 }
