@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::cache;
 use crate::error::BenchError;
 use crate::format::{bytes, significant};
-use crate::memory::{Mapping, page_size, touch};
+use crate::machine::meminfo;
+use crate::memory::{LARGE_PAGE, Mapping, page_size, touch};
 use crate::request::{CacheState, WorkloadName};
 use crate::subject::{Subject, digest_of, flush};
 
@@ -58,12 +59,19 @@ impl Shape {
     /// # Errors
     /// As [`give`](Self::give).
     pub fn restore(self, subject: &Subject, interrupted: &AtomicBool) -> Result<Option<Subject>, BenchError> {
-        match self {
-            Self::ReadByPages => {}
-            Self::Written(piece) if piece == page_size() => {}
-            _ => return self.give(subject, interrupted),
+        if !self.by_single_pages() {
+            return self.give(subject, interrupted);
         }
         read_by_pages(subject, interrupted).map(|()| None)
+    }
+
+    /// Whether each page of the file comes into the cache by itself.
+    fn by_single_pages(self) -> bool {
+        match self {
+            Self::Written(piece) => piece == page_size(),
+            Self::ReadByPages => true,
+            Self::ReadAhead => false,
+        }
     }
 
     /// Brings all of the file into the cache in this way. The bytes stay as
@@ -74,11 +82,13 @@ impl Shape {
     /// What the kernel says, or [`BenchError::Interrupted`].
     pub fn give(self, subject: &Subject, interrupted: &AtomicBool) -> Result<Option<Subject>, BenchError> {
         if let Self::Written(piece) = self {
+            let _held = self.by_single_pages().then(hold_fragments);
             return subject.rewritten(piece, interrupted).map(Some);
         }
         let failed = |e| BenchError::io("read", subject.shown(), e);
         flush(subject.file());
         cache::evict(subject.file()).map_err(failed)?;
+        let _held = self.by_single_pages().then(hold_fragments);
         if self == Self::ReadAhead {
             digest_of(subject.path(), interrupted)?;
         } else {
@@ -86,6 +96,34 @@ impl Shape {
         }
         Ok(None)
     }
+}
+
+/// Takes what free memory there is in pieces smaller than a large page, until
+/// it is dropped. The kernel would give those first, wherever they lie, and
+/// single pages that lie scattered are read far more slowly than neighbours:
+/// what is to be varied is the size of the folios and nothing else.
+fn hold_fragments() -> Option<Mapping> {
+    let most = meminfo("MemAvailable")? / 4;
+    let fragments = fragments(&std::fs::read_to_string("/proc/buddyinfo").ok()?) * page_size() as u64;
+    let len = fragments.min(most) as usize;
+    let mapping = Mapping::anonymous(len, libc::MAP_PRIVATE | libc::MAP_NORESERVE).ok()?;
+    mapping.advise(libc::MADV_NOHUGEPAGE).ok()?;
+    for at in (0..len).step_by(page_size()) {
+        // SAFETY: inside the live mapping.
+        unsafe { mapping.address().add(at).write_volatile(1) };
+    }
+    Some(mapping)
+}
+
+/// The free pages of /proc/buddyinfo that lie in pieces smaller than a large
+/// page: a column for each power of two.
+fn fragments(buddyinfo: &str) -> u64 {
+    let orders = (LARGE_PAGE / page_size()).ilog2() as usize;
+    buddyinfo
+        .lines()
+        .flat_map(|line| line.split_whitespace().skip(4).take(orders).enumerate())
+        .filter_map(|(order, count)| Some(count.parse::<u64>().ok()? << order))
+        .sum()
 }
 
 /// Reads every page of the file by itself; those that are cached stay as they are.
@@ -121,6 +159,10 @@ pub struct Layout {
     /// Folios by size, smallest first: bytes of one, and how many there are.
     /// Empty where the flags of physical pages may not be read.
     pub folios: Vec<(u64, u64)>,
+    /// Pieces of memory that those bytes lie in, neighbours counted as one;
+    /// `None` where the kernel does not tell the numbers of frames.
+    #[serde(default)]
+    pub runs: Option<u64>,
 }
 
 /// Bytes that are looked at.
@@ -134,13 +176,15 @@ impl Layout {
         let before = crate::costs::minor_faults();
         touch(&mapping);
         let faults = crate::costs::minor_faults() - before;
+        let frames = frames(&mapping);
         Some(Self {
             workload,
             cache: CacheState::Warm,
             shape: shape.map(str::to_owned),
             looked_at: len as u64,
             faults_per_mib: faults as f64 / (len as f64 / (1 << 20) as f64),
-            folios: histogram(&mapping).unwrap_or_default(),
+            folios: frames.as_deref().and_then(histogram).unwrap_or_default(),
+            runs: frames.map(|frames| runs(&frames).count() as u64),
         })
     }
 
@@ -149,7 +193,8 @@ impl Layout {
         self.folios.iter().max_by_key(|(size, count)| size * count).map(|(size, _)| *size)
     }
 
-    /// In words: "2 faults a MiB; 32 folios of 2 MiB".
+    /// In words: "0.50 faults for each MiB mapped; folios in the first 64 MiB:
+    /// 32 of 2 MiB; in 3 pieces of memory".
     pub fn words(&self) -> String {
         let faults = format!("{} faults for each MiB mapped", significant(self.faults_per_mib));
         if self.folios.is_empty() {
@@ -157,7 +202,10 @@ impl Layout {
         }
         let folios: Vec<String> =
             self.folios.iter().map(|(size, count)| format!("{count} of {}", bytes(*size))).collect();
-        format!("{faults}; folios in the first {}: {}", bytes(self.looked_at), folios.join(", "))
+        let pieces = self.runs.map_or(String::new(), |runs| {
+            format!("; in {runs} piece{} of memory", if runs == 1 { "" } else { "s" })
+        });
+        format!("{faults}; folios in the first {}: {}{pieces}", bytes(self.looked_at), folios.join(", "))
     }
 }
 
@@ -169,14 +217,18 @@ const FRAME: u64 = (1 << 55) - 1;
 /// every page of a folio has but its first.
 const COMPOUND_TAIL: u64 = 1 << 16;
 
-/// The folios behind a mapping that has been touched, by size.
-fn histogram(mapping: &Mapping) -> Option<Vec<(u64, u64)>> {
-    let frames = frames(mapping)?;
-    let flags = flags(&frames)?;
-    Some(by_size(&flags, page_size() as u64))
+/// The folios behind these frames, by size.
+fn histogram(frames: &[u64]) -> Option<Vec<(u64, u64)>> {
+    Some(by_size(&flags(frames)?, page_size() as u64))
 }
 
-/// The frame number of each page; `None` where the kernel does not tell them.
+/// Neighbouring frames, a piece at a time.
+fn runs(frames: &[u64]) -> impl Iterator<Item = &[u64]> {
+    frames.chunk_by(|a, b| a + 1 == *b)
+}
+
+/// The frame number of each page of a mapping that has been touched; `None`
+/// where the kernel does not tell them.
 fn frames(mapping: &Mapping) -> Option<Vec<u64>> {
     let pages = mapping.len().div_ceil(page_size());
     let mut entries = vec![0u8; pages * 8];
@@ -191,7 +243,7 @@ fn frames(mapping: &Mapping) -> Option<Vec<u64>> {
 fn flags(frames: &[u64]) -> Option<Vec<u64>> {
     let file = File::open("/proc/kpageflags").ok()?;
     let mut flags = Vec::with_capacity(frames.len());
-    for run in frames.chunk_by(|a, b| a + 1 == *b) {
+    for run in runs(frames) {
         let mut entries = vec![0u8; run.len() * 8];
         file.read_exact_at(&mut entries, run[0] * 8).ok()?;
         flags.extend(words(&entries));
@@ -235,6 +287,16 @@ mod tests {
     }
 
     #[test]
+    fn fragments_are_the_free_pages_in_pieces_below_a_large_page() {
+        let text = "Node 0, zone      DMA      1      0      0      0      0      0      0      0      1      1      3\n\
+                    Node 0, zone   Normal     10      5      1      0      0      0      0      0      0      7    900\n";
+        // 1 and 256 in the first zone, 10, 10 and 4 in the second.
+        assert_eq!(page_size(), 4096);
+        assert_eq!(fragments(text), 281);
+        assert_eq!(fragments(""), 0);
+    }
+
+    #[test]
     fn a_shape_changes_how_a_file_lies_and_not_what_it_holds() {
         let workshop = Workshop::new(None).unwrap();
         let mut subject = Subject::generate(&workshop, "data", 8 << 20, 4 << 20, 1, &CALM).unwrap();
@@ -255,6 +317,8 @@ mod tests {
             }
             let seen: u64 = layout.folios.iter().map(|(size, count)| size * count).sum();
             assert!(layout.folios.is_empty() || seen == 8 << 20, "{}", layout.words());
+            let folios: u64 = layout.folios.iter().map(|(_, count)| count).sum();
+            assert!(layout.runs.is_none_or(|runs| runs >= 1 && (folios == 0 || runs <= folios)), "{}", layout.words());
         }
     }
 }

@@ -99,6 +99,11 @@ impl Child {
         }
     }
 
+    /// Its number, until it is waited for.
+    pub fn id(&self) -> libc::pid_t {
+        self.pid
+    }
+
     /// Waits for its end.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use crate::model;
 use crate::report::{Discarded, FileFacts, Report, SCHEMA, Skipped};
 use crate::request::{CacheChoice, CacheState, Progress, Request, WorkloadName};
 use crate::sample::Canary;
-use crate::strategy::{Strategy, Tier, external, random, scan};
+use crate::strategy::{Strategy, Tier, external, random, rescan, scan};
 use crate::subject::{Subject, Workshop};
 use crate::workload::file::FileArena;
 use crate::workload::many::SmallFiles;
@@ -370,6 +370,8 @@ impl<'a> Run<'a> {
             strategies[1].name.push_str("_again");
             let wanted = ["mmap", "mmap_populate", "read_256k"];
             strategies.extend(scan::strategies().into_iter().filter(|s| wanted.contains(&s.name.as_str())));
+            // No fault and no copy: what the memory itself gives in this shape.
+            strategies.push(rescan::mmap_kept().less());
             let group = Group { workload: WorkloadName::Shape, cache: CacheState::Warm, shape: Some(name) };
             self.compare(group, &mut arena, strategies, until, on)?;
             subject = arena.into_subject();

@@ -79,7 +79,7 @@ pub fn run(
     let children = Snapshot::take(true);
     let clock = Instant::now();
     let mut work = prepared()?;
-    let wall_ns = clock.elapsed().as_nanos() as f64;
+    let wall_ns = work.ended.unwrap_or_else(Instant::now).duration_since(clock).as_nanos() as f64;
     let own_after = Snapshot::take(false);
     let children_after = Snapshot::take(true);
     drop(work.kept.take());

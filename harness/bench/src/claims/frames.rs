@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::lab::{
-    Answer, End, Lab, Tried, broke, fork_child, io_counter, map_shared, pages, peek, poke, smaps_kib, wait,
+    Answer, End, Lab, Tried, broke, fork_child, io_counter, map_shared, pages, peek, poke, refused, smaps_kib, wait,
 };
 use crate::cache::{evict, residency};
 use crate::memory::{Mapping, page_size, touch};
@@ -19,6 +19,42 @@ fn tables(process: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
+/// What the page tables of a child grow by when it does `what`: its own, which
+/// nothing else changes meanwhile.
+///
+/// # Safety
+/// As [`Child::fork`](crate::process::Child::fork).
+unsafe fn grown_by(what: impl FnOnce()) -> Result<Option<u64>, crate::BenchError> {
+    let (told_out, told_in) = nix::unistd::pipe().map_err(refused("pipe"))?;
+    let (go_out, go_in) = nix::unistd::pipe().map_err(refused("pipe"))?;
+    let (tell, go) = (told_in.as_raw_fd(), go_out.as_raw_fd());
+    // SAFETY: besides what the caller promised, the child reads and writes bytes.
+    let child = unsafe {
+        fork_child(|| {
+            let wait = || {
+                let mut byte = 0u8;
+                libc::write(tell, (&raw const byte).cast(), 1) == 1 && libc::read(go, (&raw mut byte).cast(), 1) == 1
+            };
+            if !wait() {
+                return 1;
+            }
+            what();
+            i32::from(!wait())
+        })
+    }?;
+    drop(told_in);
+    let process = child.id().to_string();
+    let after_a_word = || {
+        let told = nix::unistd::read(&told_out, &mut [0u8; 1]).map_err(refused("read from the child"))?;
+        let tables = tables(&process).filter(|_| told == 1);
+        nix::unistd::write(&go_in, b"g").map_err(refused("write to the child"))?;
+        Ok(tables)
+    };
+    let (before, after) = (after_a_word()?, after_a_word()?);
+    wait(child)?;
+    Ok(before.zip(after).map(|(before, after)| after.saturating_sub(before)))
+}
+
 /// Bytes of an entry of the last level: what the tables grow by when pages are
 /// touched, over how many those are.
 fn entry_bytes() -> Result<Option<u64>, crate::BenchError> {
@@ -26,17 +62,14 @@ fn entry_bytes() -> Result<Option<u64>, crate::BenchError> {
     let reserve = libc::MAP_PRIVATE | libc::MAP_NORESERVE;
     let mapping = Mapping::anonymous(pages(PAGES), reserve).map_err(broke("mmap"))?;
     mapping.advise(libc::MADV_NOHUGEPAGE).map_err(broke("madvise"))?;
-    let before = tables("self");
     // Reading maps the page of zeros: the tables grow, memory does not.
-    touch(&mapping);
-    Ok(before.zip(tables("self")).map(|(before, after)| {
-        let grown = (after - before) as f64 / PAGES as f64;
-        // Some tables of the levels above are new too.
-        grown.round() as u64
-    }))
+    // SAFETY: the child reads memory.
+    let grown = unsafe { grown_by(|| touch(&mapping)) }?;
+    // Some tables of the levels above are new too.
+    Ok(grown.map(|grown| (grown as f64 / PAGES as f64).round() as u64))
 }
 
-const NO_STATUS: &str = "/proc/self/status does not tell the size of page tables here";
+const NO_STATUS: &str = "/proc/PID/status does not tell the size of page tables here";
 
 pub fn directory_2k(_: &Lab) -> Tried {
     let Some(entry) = entry_bytes()? else { return Ok(Answer::skipped(NO_STATUS)) };
@@ -54,10 +87,14 @@ pub fn table_sizes(_: &Lab) -> Tried {
     let flat = entry << 20;
     let sparse = Mapping::anonymous(4 << 30, libc::MAP_PRIVATE | libc::MAP_NORESERVE).map_err(broke("mmap"))?;
     sparse.advise(libc::MADV_NOHUGEPAGE).map_err(broke("madvise"))?;
-    let before = tables("self");
-    peek(&sparse, 0);
-    peek(&sparse, 2 << 30);
-    let grown = before.zip(tables("self")).map_or(0, |(before, after)| after - before);
+    // SAFETY: the child reads memory.
+    let grown = unsafe {
+        grown_by(|| {
+            peek(&sparse, 0);
+            peek(&sparse, 2 << 30);
+        })
+    }?;
+    let grown = grown.unwrap_or(0);
     let why = format!(
         "entries have {entry} bytes here, so a flat table of 2\u{b2}\u{2070} pages would take {} MiB; nobody makes one: \
          4 GiB with two pages touched took {} KiB of tables",

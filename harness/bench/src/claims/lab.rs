@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::ClaimVerdict;
 use crate::costs::CpuClock;
-pub(super) use crate::costs::minor_faults;
+pub(super) use crate::costs::{major_faults, minor_faults};
 use crate::error::BenchError;
 use crate::memory::{Mapping, page_size};
 use crate::process::Child;

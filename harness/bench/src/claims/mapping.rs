@@ -4,8 +4,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 use super::lab::{
-    Answer, End, Lab, Tried, broke, fork_child, in_child, io_counter, map_private, map_shared, minor_faults, pages,
-    peek, poke, refused, smaps_kib, wait,
+    Answer, End, Lab, Tried, broke, fork_child, in_child, io_counter, major_faults, map_private, map_shared,
+    minor_faults, pages, peek, poke, refused, smaps_kib, wait,
 };
 use crate::cache::{evict, residency};
 use crate::memory::{Mapping, page_size, touch};
@@ -380,4 +380,128 @@ pub fn referenced_bit(_: &Lab) -> Tried {
     Ok(Answer::decided(cleared == 0 && after == expected, why)
         .with("referenced_after_clearing_kib", cleared)
         .with("referenced_after_10_reads_kib", after))
+}
+
+pub fn second_chance(lab: &Lab) -> Tried {
+    const COUNT: usize = 1024;
+    let size = pages(COUNT);
+    let file = lab.filled(size, page_size())?;
+    let mapping = map_shared(&file, size)?;
+    touch(&mapping);
+    let take_away = || mapping.advise(libc::MADV_DONTNEED).map_err(broke("madvise"));
+    let faults = || {
+        let before = (minor_faults(), major_faults());
+        touch(&mapping);
+        (minor_faults() - before.0, major_faults() - before.1)
+    };
+    take_away()?;
+    let still_cached = residency(&file, size as u64).map_err(broke("cachestat"))?;
+    let (minor, major) = faults();
+    take_away()?;
+    evict(&file).map_err(broke("posix_fadvise"))?;
+    let gone = residency(&file, size as u64).map_err(broke("cachestat"))?.is_cold();
+    let (_, from_device) = faults();
+    if !still_cached.is_warm() {
+        return Ok(Answer::new(super::ClaimVerdict::Undecided, "the kernel took pages of the file away meanwhile"));
+    }
+    let contrast = if gone {
+        format!("; once they had left the page cache too, {from_device} faults waited for the device")
+    } else {
+        String::new()
+    };
+    let why = format!(
+        "{COUNT} pages taken from a process while their frames still held them came back by {minor} faults, {major} of \
+         which waited for the device{contrast}"
+    );
+    Ok(Answer::decided(minor > 0 && major == 0, why)
+        .with("faults_while_cached", minor)
+        .with("faults_while_cached_with_io", major)
+        .with("faults_after_eviction_with_io", from_device))
+}
+
+pub fn exec_replaces(lab: &Lab) -> Tried {
+    use std::process::{Command, Stdio};
+    // A name that the list of mappings shows.
+    let path = lab.path("mapped-before-exec");
+    let failed = |operation| broke(operation);
+    std::fs::write(&path, vec![1u8; page_size()]).map_err(failed("write"))?;
+    let file = std::fs::File::open(&path).map_err(failed("open"))?;
+    let mapping = Mapping::file(&file, 0, page_size(), libc::PROT_READ, libc::MAP_SHARED).map_err(failed("mmap"))?;
+    let name = path.to_string_lossy().into_owned();
+    let before = std::fs::read_to_string("/proc/self/maps").map_err(failed("read the list of mappings"))?;
+    let shell = Command::new("sh")
+        .args(["-c", "echo $$; cat /proc/$$/maps"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    // The child had its copy at its fork, or stood in this very memory.
+    drop(mapping);
+    std::fs::remove_file(&path).map_err(failed("unlink"))?;
+    let Ok(shell) = shell else { return Ok(Answer::skipped("there is no program to execute (sh)")) };
+    let forked = shell.id().to_string();
+    let output = shell.wait_with_output().map_err(failed("wait"))?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    let (process, after) = told.split_once('\n').unwrap_or_default();
+    let kept = after.contains(&name);
+    if !before.contains(&name) || after.is_empty() {
+        return Ok(Answer::skipped("/proc does not list the mappings of a process here"));
+    }
+    let why = format!(
+        "the process that executed another program kept its number ({}) and its open pipe, through which this came; of \
+         the memory it had been forked with, a mapped file {}",
+        if process == forked { "the same" } else { "another" },
+        if kept { "was still there" } else { "was gone" }
+    );
+    Ok(Answer::decided(!kept && process == forked, why)
+        .with("same_process_number", process == forked)
+        .with("mapping_kept", kept))
+}
+
+pub fn device_mapping(_: &Lab) -> Tried {
+    let text = std::fs::read_to_string("/proc/iomem").unwrap_or_default();
+    let ranges = physical_ranges(&text);
+    if ranges.is_empty() {
+        return Ok(Answer::skipped("/proc/iomem does not list the physical addresses here"));
+    }
+    let memory = ranges.iter().filter(|name| **name == "System RAM").count();
+    let devices: Vec<&str> = ranges.iter().copied().filter(|name| is_device(name)).collect();
+    let mut examples = devices.clone();
+    examples.dedup();
+    examples.truncate(3);
+    let why = format!(
+        "of the physical addresses {memory} ranges are memory, and {} belong to devices ({}): a load or a store there \
+         goes to the device; which addresses those are differs from machine to machine",
+        devices.len(),
+        examples.join(", ")
+    );
+    Ok(Answer::decided(memory > 0 && !devices.is_empty(), why)
+        .with("ranges_of_memory", memory)
+        .with("ranges_of_devices", devices.len()))
+}
+
+/// The names of /proc/iomem's ranges.
+fn physical_ranges(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| Some(line.split_once(" : ")?.1.trim())).collect()
+}
+
+/// Whether a range of that name is neither memory nor set aside by the firmware.
+fn is_device(name: &str) -> bool {
+    const NO_DEVICES: [&str; 7] =
+        ["System RAM", "System ROM", "Reserved", "reserved", "Kernel ", "ACPI ", "Crash kernel"];
+    !NO_DEVICES.iter().any(|other| name.starts_with(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_told_from_memory_by_their_names() {
+        let text = "00001000-0009fbff : System RAM\n  01000000-022090c7 : Kernel code\nfec00000-fec003ff : IOAPIC 0\n\
+                    4000000000-7fffffffff : PCI Bus 0000:00\n  4000000000-400007ffff : 0000:00:01.0\n";
+        let ranges = physical_ranges(text);
+        let devices: Vec<_> = ranges.into_iter().filter(|name| is_device(name)).collect();
+        assert_eq!(devices, ["IOAPIC 0", "PCI Bus 0000:00", "0000:00:01.0"]);
+    }
 }

@@ -234,6 +234,12 @@ pub(crate) fn minor_faults() -> u64 {
     getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.minor_page_faults() as u64)
 }
 
+/// Page faults of this thread so far that waited for I/O.
+pub(crate) fn major_faults() -> u64 {
+    use nix::sys::resource::{UsageWho, getrusage};
+    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.major_page_faults() as u64)
+}
+
 /// For the operations that look whether they should stop: these need not.
 static NEVER: AtomicBool = AtomicBool::new(false);
 

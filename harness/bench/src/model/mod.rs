@@ -79,9 +79,9 @@ impl Terms<'_> {
         ns(self.costs.sum_cached_kib_ns)
     }
 
-    /// Summing all of the bytes where they lie.
+    /// Summing all of the bytes where they lie in the page cache.
     fn sum_in_place(&self) -> Option<f64> {
-        Some(self.kib() * ns(self.costs.sum_memory_kib_ns)?)
+        Some(self.kib() * self.probe?.sum_kib_ns)
     }
 
     /// Making what was written durable.
@@ -108,11 +108,12 @@ fn scan(terms: &Terms<'_>) -> Option<f64> {
             Some(terms.sum_in_place()? + terms.pages() * probe.touch_page_ns)
         }
         "mmap_populate" | "mmap_populate_read" => Some(terms.sum_in_place()? + terms.pages() * probe.populate_page_ns),
-        "mmap_kept" | "memory" => terms.sum_in_place(),
+        "mmap_kept" => terms.sum_in_place(),
+        "memory" => Some(kib * ns(costs.sum_memory_kib_ns)?),
         // Once into the library's buffer, once out of it.
         "stdio" => Some(kib * (copied + ns(costs.copy_cached_kib_ns)? + terms.sum_copied()?)),
         // Whichever of the two threads has more to do.
-        "thread_256k" => Some((kib * copied).max(terms.sum_in_place()?)),
+        "thread_256k" => Some((kib * copied).max(kib * ns(costs.sum_memory_kib_ns)?)),
         _ if name.starts_with("uring_") => {
             let requests = row.bytes as f64 / row.block_bytes? as f64;
             // Its buffers together are four blocks.
@@ -197,7 +198,7 @@ fn records(terms: &Terms<'_>) -> Option<f64> {
             Some(copied + terms.pages() * ns(costs.overwrite_page_ns)?)
         }
         // One store a line: what the memory gives is what it takes.
-        "mmap" => Some(terms.sum_in_place()? + terms.faults() * probe.write_fault_ns),
+        "mmap" => Some(terms.kib() * ns(costs.sum_memory_kib_ns)? + terms.faults() * probe.write_fault_ns),
         _ => None,
     }
 }
@@ -273,7 +274,9 @@ fn pipe(terms: &Terms<'_>) -> Option<f64> {
         "vmsplice_read" | "one_cpu_vmsplice" => {
             Some(slept + terms.calls()? + terms.kib() * (ns(costs.copy_cached_kib_ns)? + sum))
         }
-        "shared_ring" => Some(terms.kib() * ns(costs.copy_memory_kib_ns)?.max(ns(costs.sum_memory_kib_ns)?)),
+        name if name.starts_with("shared_ring") => {
+            Some(terms.kib() * ns(costs.copy_memory_kib_ns)?.max(ns(costs.sum_memory_kib_ns)?))
+        }
         _ => Some(slept + terms.calls()? + terms.kib() * (ns(costs.copy_memory_kib_ns)? + sum)),
     }
 }

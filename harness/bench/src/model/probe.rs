@@ -25,6 +25,9 @@ pub struct Probe {
     pub touch_page_ns: f64,
     /// MADV_POPULATE_READ of a page.
     pub populate_page_ns: f64,
+    /// Summing 1 KiB of a mapping that was touched before: pages that lie
+    /// scattered take longer.
+    pub sum_kib_ns: f64,
     /// Copying 1 KiB out of the page cache into a buffer of each of [`BUFFERS`]:
     /// which cache the buffer fits in matters.
     pub read_kib_ns: [f64; 6],
@@ -83,6 +86,7 @@ impl Probe {
         if let Some(cost) = populate_of(subject.file(), len) {
             probe.populate_page_ns = cost.median;
         }
+        probe.sum_kib_ns = sum_kib(subject, len).unwrap_or(0.0);
         probe.read_kib_ns = BUFFERS.map(|buffer| read_kib(subject, len, buffer).unwrap_or(0.0));
         // A failure leaves zeros, and with them no prediction worth the name.
         let _ = probe.at_random(subject);
@@ -265,6 +269,16 @@ fn read_kib(subject: &Subject, len: usize, buffer: usize) -> Option<f64> {
             }
             offset += n;
         }
+        Some(clock.ns() / (len as f64 / 1024.0))
+    })
+}
+
+fn sum_kib(subject: &Subject, len: usize) -> Option<f64> {
+    let mapping = Mapping::file(subject.file(), 0, len, libc::PROT_READ, libc::MAP_SHARED).ok()?;
+    crate::memory::touch(&mapping);
+    quickest(|| {
+        let clock = CpuClock::start();
+        black_box(mapping.sum(0, len));
         Some(clock.ns() / (len as f64 / 1024.0))
     })
 }

@@ -25,6 +25,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use crate::memory::Buffer;
 use crate::request::CacheState;
@@ -88,6 +89,9 @@ pub struct Work {
     pub program: bool,
     /// Whether nobody looked at the bytes, so that they cannot be checked.
     pub unseen: bool,
+    /// When the last byte was there, where a process must still be waited for
+    /// that has nothing more to do.
+    pub ended: Option<Instant>,
     /// What the workload keeps from run to run, and whose end is therefore not
     /// to be timed.
     pub kept: Option<Arc<dyn Any + Send + Sync>>,

@@ -1,6 +1,6 @@
 //! Move bytes from one process to another.
 //!
-//! A child sends the same touched buffer again and again; this process sums
+//! A child sends the same touched bytes again and again; this process sums
 //! what comes, unless the strategy says that nobody looks at it. Each is bound
 //! to a processor of its own: where the scheduler puts them decides more than
 //! most strategies do, and changes from trial to trial.
@@ -9,9 +9,10 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use super::{Fault, Prepared, Strategy, Task, Work, call, copy};
-use crate::memory::{Buffer, Mapping, sum};
+use crate::memory::{Buffer, LARGE_PAGE, Mapping, sum};
 use crate::process::{Child, End, Seated, Seats, sit};
 
 /// How the bytes go.
@@ -62,7 +63,7 @@ pub fn strategies() -> Vec<Strategy> {
             "pages given and moved on unseen, both sides busy: the most a pipe can do",
             Plan { block: 1 << 20, give_pages: true, splice_away: true, busy: true, ..WIDE },
         ),
-        Strategy::new("shared_ring", "a ring of 16 blocks in shared memory, both sides busy", Some(SLOT), ring),
+        by_ring("shared_ring_8m", RING),
         by("socketpair_64k", "write and read 64 KiB, a pair of stream sockets", Plan { socket: true, ..PLAIN }),
         by("one_cpu_64k", "as write_read_64k, both ends on one processor", Plan { one_cpu: true, ..PLAIN }),
         by(
@@ -75,6 +76,8 @@ pub fn strategies() -> Vec<Strategy> {
             "pages given and moved on unseen, 1 MiB, both ends on one processor",
             Plan { block: 1 << 20, give_pages: true, splice_away: true, one_cpu: true, ..WIDE },
         ),
+        by_ring("shared_ring_1m", Ring { slots: 16, ..RING }).full(),
+        by_ring("shared_ring_16k", Ring { slot: 4 << 10, slots: 4 }).full(),
         by("one_cpu_wide", "as wide_64k, both ends on one processor", Plan { one_cpu: true, ..WIDE }).full(),
         by("write_read_4k", "write and read 4 KiB, a pipe of 64 KiB", Plan { block: 4 << 10, ..PLAIN }).full(),
         by("wide_busy_64k", "a pipe of 1 MiB, both sides busy", Plan { busy: true, ..WIDE }).full(),
@@ -88,9 +91,34 @@ pub fn strategies() -> Vec<Strategy> {
     ]
 }
 
+/// Blocks that a sender of pages takes turns with, more than a pipe holds: what
+/// is still in the pipe may not be written to. Each has large pages of its own,
+/// or both processors would change the same count of references all the time.
+const TURNS: usize = 8;
+
+impl Plan {
+    /// Bytes of the sender's buffer.
+    fn source(&self) -> usize {
+        if self.give_pages { TURNS * self.stride() } else { self.block }
+    }
+
+    /// From the start of a block of the sender's buffer to the next one's.
+    fn stride(&self) -> usize {
+        self.block.next_multiple_of(LARGE_PAGE)
+    }
+
+    /// Where byte `sent` of the stream lies in the sender's buffer, and how many
+    /// bytes of its block follow.
+    fn place(&self, sent: usize) -> (usize, usize) {
+        let (block, within) = (sent / self.block, sent % self.block);
+        let turn = if self.give_pages { block % TURNS } else { 0 };
+        (turn * self.stride() + within, self.block - within)
+    }
+}
+
 /// What the sender sends: no word is zero, so that a lost one is missed.
-fn pattern(block: usize) -> Result<Buffer, Fault> {
-    let mut buffer = Buffer::large(block).map_err(call("mmap a buffer"))?;
+fn pattern(len: usize) -> Result<Buffer, Fault> {
+    let mut buffer = Buffer::large(len).map_err(call("mmap a buffer"))?;
     for (index, word) in buffer.bytes().as_chunks_mut::<8>().0.iter_mut().enumerate() {
         *word = word_at(index).to_ne_bytes();
     }
@@ -172,7 +200,7 @@ fn again() -> bool {
 }
 
 fn send(task: Task<'_>, plan: Plan) -> Result<Prepared<'_>, Fault> {
-    let mut source = pattern(plan.block)?;
+    let mut source = pattern(plan.source())?;
     let mut sink = Buffer::large(plan.block).map_err(call("mmap a buffer"))?;
     let note = plan.give_pages.then(|| source.layout().to_owned());
     let null = std::fs::OpenOptions::new().write(true).open("/dev/null").map_err(call("open /dev/null"))?;
@@ -223,11 +251,17 @@ fn send(task: Task<'_>, plan: Plan) -> Result<Prepared<'_>, Fault> {
                 _ => return Err(call("read")(io::Error::last_os_error())),
             }
         }
-        match child.wait().map_err(call("wait"))? {
-            End::Exited(0) => Ok(work),
-            end => Err(Fault::Unsupported(format!("the sender ended early: {end:?}"))),
-        }
+        work.ended = Some(Instant::now());
+        sender_ended(child, work)
     }))
+}
+
+/// Waits for the sender, all of whose bytes have come.
+fn sender_ended(child: Child, work: Work) -> Result<Work, Fault> {
+    match child.wait().map_err(call("wait"))? {
+        End::Exited(0) => Ok(work),
+        end => Err(Fault::Unsupported(format!("the sender ended early: {end:?}"))),
+    }
 }
 
 /// The child's part: `size` bytes from `bytes` into `fd`.
@@ -236,11 +270,11 @@ fn push(plan: &Plan, fd: i32, bytes: *const u8, size: usize) -> bool {
     while left > 0 {
         // What was cut short goes on where it stopped, so that the stream stays
         // the same.
-        let within = (size - left) % plan.block;
-        let part = (plan.block - within).min(left);
-        // SAFETY: `within + part` is at most the block, which the buffer has.
+        let (place, rest) = plan.place(size - left);
+        let part = rest.min(left);
+        // SAFETY: the rest of a block lies in the buffer.
         let n = unsafe {
-            let from = bytes.add(within);
+            let from = bytes.add(place);
             if plan.give_pages {
                 let piece = libc::iovec { iov_base: from.cast_mut().cast(), iov_len: part };
                 let flags = if plan.busy { libc::SPLICE_F_NONBLOCK } else { 0 };
@@ -258,54 +292,69 @@ fn push(plan: &Plan, fd: i32, bytes: *const u8, size: usize) -> bool {
     true
 }
 
-/// Bytes of a slot of the ring.
-const SLOT: usize = 64 << 10;
+/// A ring in shared memory.
+#[derive(Debug, Clone, Copy)]
+struct Ring {
+    /// Bytes of a slot.
+    slot: usize,
+    /// How many there are.
+    slots: u64,
+}
 
-/// Slots of the ring.
-const SLOTS: u64 = 16;
+/// Larger than a processor's own cache, so that the reader finds the bytes in
+/// the one that both share and need not ask for each line in the writer's.
+const RING: Ring = Ring { slot: 64 << 10, slots: 128 };
+
+fn by_ring(name: &str, ring: Ring) -> Strategy {
+    let Ring { slot, slots } = ring;
+    let what = format!("a ring of {slots} times {} KiB in shared memory, both sides busy", slot >> 10);
+    Strategy::new(name, &what, Some(slot), move |task| through_ring(task, ring))
+}
 
 /// Looks at the counter this often before it looks at the interrupt flag.
 const LOOKS: u64 = 1 << 20;
 
-fn ring(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
+fn through_ring(task: Task<'_>, Ring { slot: size, slots }: Ring) -> Result<Prepared<'_>, Fault> {
     if std::thread::available_parallelism().map_or(1, |n| n.get()) < 2 {
         return Err(Fault::Unsupported("two processes that do not sleep need two processors".to_owned()));
     }
-    let shared = Mapping::anonymous(4096 + SLOT * SLOTS as usize, libc::MAP_SHARED).map_err(call("mmap"))?;
+    let shared = Mapping::anonymous(4096 + size * slots as usize, libc::MAP_SHARED).map_err(call("mmap"))?;
     crate::memory::touch(&shared);
-    let mut source = pattern(SLOT)?;
+    let mut source = pattern(size)?;
     let bytes = source.bytes().as_ptr();
     let gate = Gate::new()?;
     let seats = Seats::find();
     let (here, there) = (seats.map(|seats| seats.first), seats.map(|seats| seats.second));
-    let blocks = task.size / SLOT as u64;
-    if blocks * SLOT as u64 != task.size {
-        return Err(Fault::Unsupported("the ring moves whole blocks of 64 KiB only".to_owned()));
-    }
+    // A stream has whole blocks of 1 MiB, so whole slots.
+    let blocks = task.size / size as u64;
     // Written by the child, and read by this process; and the other way round.
     let counters = |shared: &Mapping| -> (&AtomicU64, &AtomicU64) {
         // SAFETY: aligned, in the live mapping's first page, 128 bytes apart,
         // and accessed as atomics only. The references live as long as `shared`.
         unsafe { (&*shared.address().cast::<AtomicU64>(), &*shared.address().add(128).cast::<AtomicU64>()) }
     };
-    let slot = |shared: &Mapping, block: u64| {
+    let slot = move |shared: &Mapping, block: u64| {
         // SAFETY: one of the slots behind the first page.
-        unsafe { shared.address().add(4096 + (block % SLOTS) as usize * SLOT) }
+        unsafe { shared.address().add(4096 + (block % slots) as usize * size) }
     };
     // SAFETY: the child reads and writes memory, and reads one byte.
     let child = unsafe {
         Child::fork(|| {
             there.into_iter().for_each(sit);
+            // A child has no entries of a shared mapping in its page tables.
+            for at in (4096..shared.len()).step_by(4096) {
+                shared.address().add(at).write_volatile(0);
+            }
             if !gate.pass() {
                 return 1;
             }
             let (sent, taken) = counters(&shared);
             for block in 0..blocks {
                 // Dies with its parent, should that not take any more.
-                while block - taken.load(Ordering::Acquire) >= SLOTS {
+                while block - taken.load(Ordering::Acquire) >= slots {
                     std::hint::spin_loop();
                 }
-                std::ptr::copy_nonoverlapping(bytes, slot(&shared, block), SLOT);
+                std::ptr::copy_nonoverlapping(bytes, slot(&shared, block), size);
                 sent.store(block + 1, Ordering::Release);
             }
             0
@@ -328,20 +377,29 @@ fn ring(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
                 }
             }
             // SAFETY: the slot was filled, and is not written before it is taken.
-            work.checksum = work.checksum.wrapping_add(unsafe { crate::memory::sum_at(slot(&shared, block), SLOT) });
+            work.checksum = work.checksum.wrapping_add(unsafe { crate::memory::sum_at(slot(&shared, block), size) });
             taken.store(block + 1, Ordering::Release);
         }
+        work.ended = Some(Instant::now());
         drop(source);
-        match child.wait().map_err(call("wait"))? {
-            End::Exited(0) => Ok(work),
-            end => Err(Fault::Unsupported(format!("the sender ended early: {end:?}"))),
-        }
+        sender_ended(child, work)
     }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_giver_of_pages_goes_round_more_blocks_than_the_pipe_holds() {
+        let plan = Plan { block: 256 << 10, give_pages: true, ..WIDE };
+        assert_eq!(plan.place(0), (0, 256 << 10));
+        assert_eq!(plan.place((256 << 10) + 100), (LARGE_PAGE + 100, (256 << 10) - 100));
+        assert_eq!(plan.place(TURNS * plan.block), plan.place(0));
+        assert!((TURNS - 1) * plan.block >= plan.capacity);
+        assert_eq!(plan.source(), TURNS * LARGE_PAGE);
+        assert_eq!(PLAIN.place(3 * PLAIN.block + 5), (5, PLAIN.block - 5));
+    }
 
     #[test]
     fn the_sum_of_the_stream_is_that_of_its_blocks() {

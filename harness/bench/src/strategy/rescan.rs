@@ -22,21 +22,26 @@ pub fn strategies() -> Vec<Strategy> {
                 Ok(work)
             }))
         }),
-        Strategy::new("mmap_kept", "the mapping of the first time", None, |task| {
-            let file = task.open()?;
-            let mapping = map(&file, &task)?;
-            let watch = Watch::over(&mapping);
-            sum_mapping(&task, &mapping, &mut Work::default())?;
-            Ok(Box::new(move || {
-                let mut work = Work::default();
-                sum_mapping(&task, &mapping, &mut work)?;
-                // In this order: a watch must not outlive its mapping.
-                work.kept = Some(Arc::new((watch, mapping)));
-                Ok(work)
-            }))
-        }),
+        mmap_kept(),
         Strategy::new("memory", "a copy in the program's own memory", None, in_memory),
     ]
+}
+
+/// The mapping of the first time.
+pub fn mmap_kept() -> Strategy {
+    Strategy::new("mmap_kept", "the mapping of the first time", None, |task| {
+        let file = task.open()?;
+        let mapping = map(&file, &task)?;
+        let watch = Watch::over(&mapping);
+        sum_mapping(&task, &mapping, &mut Work::default())?;
+        Ok(Box::new(move || {
+            let mut work = Work::default();
+            sum_mapping(&task, &mapping, &mut work)?;
+            // In this order: a watch must not outlive its mapping.
+            work.kept = Some(Arc::new((watch, mapping)));
+            Ok(work)
+        }))
+    })
 }
 
 fn map(file: &std::fs::File, task: &Task<'_>) -> Result<Mapping, Fault> {
