@@ -311,6 +311,15 @@ const ROWS: &[Row] = &[
         spec: spec::fork_copy::fork_copy,
     },
     Row {
+        name: "fork_exec",
+        module: FORK,
+        file: "exec.rs",
+        kind: Kind::Write,
+        usage: "fork_exec CMD ARGS…",
+        title: "another program in a child, and nothing left open in it",
+        spec: spec::fork_exec::fork_exec,
+    },
+    Row {
         name: "pipe_count",
         module: PIPES,
         file: "count.rs",

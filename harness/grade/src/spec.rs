@@ -5,6 +5,7 @@ mod copying;
 pub(crate) mod fifos;
 pub(crate) mod fork;
 pub(crate) mod fork_copy;
+pub(crate) mod fork_exec;
 pub(crate) mod fork_reap;
 pub(crate) mod io;
 pub(crate) mod mmap;

@@ -105,14 +105,20 @@ fn lacking(run: &Run, line: &str) -> Option<String> {
     if let Some(object) = expect.object.as_ref().filter(|object| !has(object)) {
         return Some(format!("the object ({object})"));
     }
-    if !reasons(expect.errno).iter().any(|reason| has(reason)) {
+    if !gives_reason(&line, expect.errno) {
         return Some(format!("the reason ({})", described(expect.errno)));
     }
     None
 }
 
+/// Whether a message gives the reason, in whatever words.
+pub fn gives_reason(line: &str, errno: i32) -> bool {
+    let line = line.to_lowercase();
+    reasons(errno).iter().any(|reason| line.contains(&reason.to_lowercase()))
+}
+
 /// The errno's text in the C library's words.
-fn described(errno: i32) -> String {
+pub fn described(errno: i32) -> String {
     let text = io::Error::from_raw_os_error(errno).to_string();
     text.split(" (os error").next().unwrap_or_default().to_string()
 }
