@@ -4,7 +4,9 @@
 //! - `solutions::pipes::hello`: every solution must pass;
 //! - `stubs::pipes::hello`: a stub as it is handed out compiles, and does not pass;
 //! - `wrong::pipes::hello::BUG`: must fail, at the checks that its header names;
-//! - `right::pipes::hello::WAY`: unusual, and must pass.
+//! - `right::pipes::hello::WAY`: unusual, and must pass;
+//! - `cheats::pipes::hello::TRICK`: goes for its grade instead of the exercise, and must fail as its header says: at a
+//!   check, or at the `compiler`.
 
 mod fixture;
 
@@ -53,6 +55,12 @@ fn trials_of(suite: &Suite, grader: &Arc<Grader>, exercise: &Exercise) -> Vec<Tr
         let name = format!("wrong::{path}::{}", fixture.name);
         let submission = on_file(suite, &fixture);
         trials.push(trial(name, grader, exercise, submission, move |verdict| must_be_caught(verdict, &fixture)));
+    }
+    for fixture in fixture::all(suite.root(), "cheats", exercise.name) {
+        let name = format!("cheats::{path}::{}", fixture.name);
+        let solution = exercise.solution_path();
+        let submission = on_file(suite, &fixture);
+        trials.push(trial(name, grader, exercise, submission, move |v| must_gain_nothing(v, &fixture, &solution)));
     }
     for fixture in fixture::all(suite.root(), "right", exercise.name) {
         let name = format!("right::{path}::{}", fixture.name);
@@ -106,6 +114,21 @@ fn must_be_caught(verdict: &Verdict, fixture: &Fixture) -> Result<(), Failed> {
         // What would have caught it could not be looked at on this machine.
         Outcome::Passed | Outcome::Skipped if skipped => Ok(()),
         _ => Err(told(verdict).into()),
+    }
+}
+
+/// Neither a grade nor a line of the solution.
+fn must_gain_nothing(verdict: &Verdict, fixture: &Fixture, solution: &Path) -> Result<(), Failed> {
+    let words = told(verdict);
+    let solution = std::fs::read_to_string(solution)?;
+    if let Some(line) = solution.lines().find(|line| line.len() > 40 && words.contains(line.trim())) {
+        return Err(format!("it was shown of the solution: {line}\n{words}").into());
+    }
+    match fixture.catches.as_slice() {
+        [compiler] if compiler == "compiler" && verdict.outcome == Outcome::CompileError => Ok(()),
+        // A C program where no C compiler is.
+        [compiler] if compiler == "compiler" && verdict.outcome == Outcome::Skipped => Ok(()),
+        _ => must_be_caught(verdict, fixture),
     }
 }
 

@@ -210,7 +210,7 @@ fn nothing_stray_lies_among_the_exercises() {
             }),
         );
     }
-    for kind in ["wrong", "right"] {
+    for kind in ["wrong", "right", "cheats"] {
         let folder = suite.root().join("fixtures/submissions").join(kind);
         let wanted: BTreeSet<PathBuf> =
             suite.exercises().iter().flat_map(|e| fixture::all(suite.root(), kind, e.name)).map(|f| f.path).collect();

@@ -3,15 +3,19 @@
 //! cargo builds the libraries once; after that an edited program costs one rustc (75 ms where cargo takes 140) and
 //! an unchanged one nothing. A program that does not compile is its own verdict and nobody else's.
 
+mod confine;
 mod externs;
 mod store;
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use confine::Reach;
 use externs::Externs;
+pub use store::Kept;
 use store::Store;
 
 use crate::{Exercise, GradeError, Submission, Suite, Tree};
@@ -19,8 +23,8 @@ use crate::{Exercise, GradeError, Submission, Suite, Tree};
 /// An executable and where it came from.
 #[derive(Clone, Debug)]
 pub struct Compiled {
-    /// To be run.
-    pub program: PathBuf,
+    /// To be run. It is there as long as this is.
+    pub program: Kept,
     /// The source as the verdict names it: relative to the suite's root, or as given.
     pub source: PathBuf,
 }
@@ -93,31 +97,40 @@ impl Compiler {
         submission: &Submission,
         shown: &Path,
         source: &str,
-    ) -> Result<PathBuf, GradeError> {
+    ) -> Result<Kept, GradeError> {
         let externs = match submission {
             Submission::Tree(tree) => self.externs(*tree)?,
             Submission::File { .. } => self.externs(Tree::Solutions)?,
         };
-        let parts = [exercise.name, source, &shown.to_string_lossy(), &externs.fingerprint];
-        self.store.get_or_make(exercise.name, &parts, |output| {
+        let name = recorded_name(shown);
+        let parts = [exercise.name, source, &name.to_string_lossy(), &externs.fingerprint];
+        self.store.get_or_make(exercise.name, &parts, |dir, output| {
             let mut rustc = externs.rustc(exercise.name);
+            let mut path = shown.to_path_buf();
             if let Submission::Tree(_) = submission {
                 rustc.current_dir(&self.root);
+                path = self.root.join(path);
             }
-            rustc.arg(shown).arg("-o").arg(output);
-            let mut emit = std::ffi::OsString::from("--emit=link,dep-info=");
-            emit.push(store::dependencies_of(output));
-            rustc.arg(emit);
-            run(rustc, "rustc")
+            rustc.args(["--remap-path-scope", "macro,debuginfo", "--remap-path-prefix"]).arg(renamed(shown, &name));
+            let dependencies = dir.join("dependencies");
+            let mut emit = OsString::from("--emit=link,dep-info=");
+            emit.push(&dependencies);
+            rustc.arg(shown).arg("-o").arg(output).arg(emit);
+            let read = externs.files().into_iter().chain([path]).collect();
+            confine::run(rustc, "rustc", &self.reach(read, vec![externs.search()], dir))?;
+            must_be_one_file(&dependencies)
         })
     }
 
-    fn compile_c(&self, exercise: &Exercise, path: &Path, source: &str) -> Result<PathBuf, GradeError> {
-        let parts = [exercise.name, source, &path.to_string_lossy(), "cc -g -O0 -pthread"];
-        self.store.get_or_make(exercise.name, &parts, |output| {
+    fn compile_c(&self, exercise: &Exercise, path: &Path, source: &str) -> Result<Kept, GradeError> {
+        let name = recorded_name(path);
+        let parts = [exercise.name, source, &name.to_string_lossy(), "cc -g -O0 -pthread"];
+        self.store.get_or_make(exercise.name, &parts, |dir, output| {
+            let mut rename = OsString::from("-ffile-prefix-map=");
+            rename.push(renamed(path, &name));
             let mut cc = Command::new("cc");
-            cc.args(["-g", "-O0", "-pthread", "-o"]).arg(output).arg(path);
-            match run(cc, "cc") {
+            cc.args(["-g", "-O0", "-pthread", "-o"]).arg(output).arg(rename).arg(path);
+            match confine::run(cc, "cc", &self.reach(vec![path.into()], Vec::new(), dir)) {
                 Err(GradeError::Toolchain(reason)) => {
                     Err(GradeError::NoCompiler(format!("a C program needs a C compiler: {reason}")))
                 }
@@ -125,20 +138,36 @@ impl Compiler {
             }
         })
     }
+
+    fn reach<'a>(&'a self, read: Vec<PathBuf>, list: Vec<PathBuf>, write: &'a Path) -> Reach<'a> {
+        Reach { suite: &self.root, read, list, write }
+    }
 }
 
-/// Runs a compiler: its message verbatim if it refuses the program.
-fn run(mut command: Command, name: &str) -> Result<(), GradeError> {
-    let output = command
-        .stdin(std::process::Stdio::null())
-        .output()
-        .map_err(|e| GradeError::Toolchain(format!("{name} cannot be run: {e}")))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    match output.status.code() {
-        Some(_) => Err(GradeError::Compile(message)),
-        None => Err(GradeError::Toolchain(format!("{name} was ended by a signal ({})\n{message}", output.status))),
+/// What an executable calls its source: the file's name alone, so that one executable serves all who handed in the same,
+/// and names none of them. A path that the compilers' `OLD=NEW` cannot hold is left as it is.
+fn recorded_name(path: &Path) -> OsString {
+    let plain = |path: &Path| !path.as_os_str().as_encoded_bytes().contains(&b'=');
+    let name = path.file_name().filter(|_| plain(path));
+    name.unwrap_or(path.as_os_str()).into()
+}
+
+fn renamed(path: &Path, name: &OsString) -> OsString {
+    let mut text = path.as_os_str().to_owned();
+    text.push("=");
+    text.push(name);
+    text
+}
+
+/// Where files cannot be kept from a compiler, it still says which it took in.
+fn must_be_one_file(dependencies: &Path) -> Result<(), GradeError> {
+    let list = std::fs::read_to_string(dependencies).map_err(|e| GradeError::suite("read", dependencies, e))?;
+    // One line `FILE:` for each source, after the rules for the outputs.
+    match list.lines().filter(|line| line.ends_with(':')).nth(1) {
+        None => Ok(()),
+        Some(other) => {
+            let other = other.trim_end_matches(':');
+            Err(GradeError::Compile(format!("error: an answer is one file, and this one takes in {other}\n")))
+        }
     }
 }

@@ -25,7 +25,7 @@ mod weigh;
 
 pub use catalogue::{Exercise, Kind, Module};
 pub use check::{Check, Failure, Finding, Objection, Run};
-pub use compile::{Compiled, Compiler};
+pub use compile::{Compiled, Compiler, Kept};
 pub use demo::Demo;
 pub use error::GradeError;
 pub use grader::{Grader, Options};

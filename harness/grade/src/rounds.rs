@@ -188,7 +188,7 @@ fn observed(grader: &Grader, launch: &Launch) -> Result<Observation, GradeError>
 
 /// A plan's launch with the program put in.
 pub(crate) fn launch_of(launch: &Launch, exercise: &Exercise, compiled: &Compiled, rung: Option<Rung>) -> Launch {
-    Launch { program: compiled.program.clone(), name: exercise.name.into(), rung, ..launch.clone() }
+    Launch { program: compiled.program.to_path_buf(), name: exercise.name.into(), rung, ..launch.clone() }
 }
 
 fn is_endless(seen: &Observation) -> bool {

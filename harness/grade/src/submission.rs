@@ -73,6 +73,9 @@ impl Submission {
     }
 }
 
+/// Bytes of a source, at most; a solution has a few thousand.
+const MOST: u64 = 1 << 20;
+
 fn read_source(path: &Path) -> Result<String, GradeError> {
     let wrong = |reason: &str| GradeError::file(path, reason);
     let metadata = std::fs::metadata(path).map_err(|e| match e.kind() {
@@ -85,6 +88,12 @@ fn read_source(path: &Path) -> Result<String, GradeError> {
     }
     if !metadata.is_file() {
         return Err(wrong("it is no regular file: name a .rs file"));
+    }
+    if metadata.len() > MOST {
+        return Err(GradeError::file(
+            path,
+            format!("it is larger than the {} KiB that a program may have", MOST >> 10),
+        ));
     }
     let bytes = std::fs::read(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::PermissionDenied => wrong("it may not be read: give yourself permission with chmod +r"),
@@ -106,6 +115,14 @@ fn read_source(path: &Path) -> Result<String, GradeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_no_text_of_a_person_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("huge.rs");
+        std::fs::File::create(&path).unwrap().set_len(4 << 30).unwrap();
+        assert!(reason(&path).contains("1024 KiB"));
+    }
 
     fn reason(path: &Path) -> String {
         read_source(path).expect_err("must be refused").to_string()

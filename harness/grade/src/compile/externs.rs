@@ -53,6 +53,19 @@ impl Externs {
         rustc
     }
 
+    /// What it reads beside the source: its own installation, and every library (but no program built beside them).
+    pub fn files(&self) -> Vec<PathBuf> {
+        let is_library = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "rlib" || kind == "rmeta");
+        let beside = std::fs::read_dir(&self.search).into_iter().flatten().flatten().map(|entry| entry.path());
+        let installation = self.rustc.parent().and_then(Path::parent).map(Path::to_path_buf);
+        beside.filter(is_library).chain(installation).collect()
+    }
+
+    /// The directory in which it looks for libraries.
+    pub fn search(&self) -> PathBuf {
+        self.search.clone()
+    }
+
     fn is_there(&self) -> bool {
         self.rustc.is_file() && self.libraries.values().all(|path| path.is_file())
     }

@@ -1,6 +1,11 @@
 //! Executables kept by what they were made from: written whole or not at all, bounded in number.
 
+use std::fs::{self, File};
+use std::io;
+use std::ops::Deref;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -8,10 +13,11 @@ use sha2::{Digest, Sha256};
 
 use crate::GradeError;
 
-/// Executables beyond this number are removed, oldest first.
-const KEPT: usize = 400;
-/// Younger ones are left alone: another grading may be about to run them.
-const YOUNG: Duration = Duration::from_secs(3600);
+/// Executables beyond this number are removed, oldest first, but for those in use.
+const KEPT: usize = 1000;
+/// One is made in a directory that begins so; after this time its maker is gone.
+const DRAFT: &str = ".draft-";
+const STALE: Duration = Duration::from_secs(3600);
 
 static UNIQUE: AtomicU64 = AtomicU64::new(0);
 
@@ -21,82 +27,87 @@ pub(super) struct Store {
     dir: PathBuf,
 }
 
+/// An executable that is not removed while this is there: it holds a shared lock.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    path: PathBuf,
+    lock: Arc<File>,
+}
+
+impl Deref for Kept {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Kept {
+    /// The executable, if it is there and stays.
+    fn take(path: &Path) -> io::Result<Kept> {
+        let file = File::open(path)?;
+        file.lock_shared()?;
+        // It may have been removed before the lock was had.
+        if file.metadata()?.nlink() == 0 {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Kept { path: path.into(), lock: Arc::new(file) })
+    }
+}
+
 impl Store {
     pub fn new(dir: PathBuf) -> Store {
         Store { dir }
     }
 
-    /// The executable made from `parts`; `make` writes it to the path that it is given if it is not there yet.
+    /// The executable made from `parts`. If it is not there yet, `make` is given an empty directory, and the path in it to
+    /// write to.
     pub fn get_or_make(
         &self,
         name: &str,
         parts: &[&str],
-        make: impl FnOnce(&Path) -> Result<(), GradeError>,
-    ) -> Result<PathBuf, GradeError> {
+        make: impl FnOnce(&Path, &Path) -> Result<(), GradeError>,
+    ) -> Result<Kept, GradeError> {
         let home = self.dir.join(format!("{name}-{}", digest(parts)));
-        if home.is_file() {
-            let now = std::fs::File::open(&home).and_then(|f| f.set_modified(SystemTime::now()));
+        if let Ok(kept) = Kept::take(&home) {
             // Only the order of removal depends on it; the file may be another user's.
-            drop(now);
-            return Ok(home);
+            let _ = kept.lock.set_modified(SystemTime::now());
+            return Ok(kept);
         }
-        std::fs::create_dir_all(&self.dir).map_err(|e| self.broken("create", e))?;
+        fs::create_dir_all(&self.dir).map_err(|e| self.broken("create", e))?;
         let number = UNIQUE.fetch_add(1, Ordering::Relaxed);
-        let draft = self.dir.join(format!(".{name}-{}-{number}", std::process::id()));
-        let made = make(&draft).and_then(|()| self.settle(&draft, home));
-        for leftover in [dependencies_of(&draft), draft] {
-            if leftover.exists() {
-                std::fs::remove_file(&leftover).map_err(|e| self.broken("clean up", e))?;
-            }
-        }
+        let draft = self.dir.join(format!("{DRAFT}{}-{number}", std::process::id()));
+        fs::create_dir(&draft).map_err(|e| self.broken("write to", e))?;
+        let program = draft.join(name);
+        let made = make(&draft, &program).and_then(|()| {
+            fs::rename(&program, &home).and_then(|()| Kept::take(&home)).map_err(|e| self.broken("write to", e))
+        });
+        fs::remove_dir_all(&draft).map_err(|e| self.broken("clean up", e))?;
         self.prune();
         made
     }
 
-    /// Moves a finished executable to its place: under its digest if that says everything, else (the source has
-    /// other files of its own) under a name that is never found again.
-    fn settle(&self, draft: &Path, home: PathBuf) -> Result<PathBuf, GradeError> {
-        let home = if has_other_sources(draft) {
-            let number = UNIQUE.fetch_add(1, Ordering::Relaxed);
-            home.with_extension(format!("{}-{number}", std::process::id()))
-        } else {
-            home
-        };
-        std::fs::rename(draft, &home).map_err(|e| self.broken("write to", e))?;
-        Ok(home)
-    }
-
-    fn broken(&self, action: &'static str, error: std::io::Error) -> GradeError {
+    fn broken(&self, action: &'static str, error: io::Error) -> GradeError {
         GradeError::suite(action, &self.dir, error)
     }
 
-    /// Removes the oldest executables beyond the bound. Another process may be doing the same: what is gone is gone.
+    /// Removes the oldest executables beyond the bound, and what killed compilations have left. Another process may be
+    /// doing the same: what is gone is gone.
     fn prune(&self) {
-        let Ok(entries) = std::fs::read_dir(&self.dir) else { return };
-        let mut aged: Vec<(SystemTime, PathBuf)> = entries
-            .filter_map(|e| e.ok().and_then(|e| Some((e.metadata().ok()?.modified().ok()?, e.path()))))
-            .collect();
-        if aged.len() <= KEPT {
-            return;
+        let Ok(entries) = fs::read_dir(&self.dir) else { return };
+        let is_draft =
+            |path: &PathBuf| path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(DRAFT.as_bytes()));
+        let aged = entries.filter_map(|e| e.ok().and_then(|e| Some((e.metadata().ok()?.modified().ok()?, e.path()))));
+        let (drafts, mut programs): (Vec<_>, Vec<_>) = aged.partition(|(_, path)| is_draft(path));
+        for (_, path) in drafts.iter().filter(|(age, _)| age.elapsed().is_ok_and(|age| age > STALE)) {
+            let _ = fs::remove_dir_all(path);
         }
-        aged.sort();
-        let surplus = aged.len() - KEPT;
-        let old = aged.iter().take(surplus).filter(|(age, _)| age.elapsed().is_ok_and(|age| age > YOUNG));
-        for (_, path) in old {
-            drop(std::fs::remove_file(path));
+        programs.sort();
+        for (_, path) in programs.iter().take(programs.len().saturating_sub(KEPT)) {
+            if File::open(path).is_ok_and(|file| file.try_lock().is_ok()) {
+                let _ = fs::remove_file(path);
+            }
         }
     }
-}
-
-/// Where rustc lists the files that an executable was made from.
-pub(super) fn dependencies_of(output: &Path) -> PathBuf {
-    output.with_extension("d")
-}
-
-fn has_other_sources(output: &Path) -> bool {
-    let Ok(list) = std::fs::read_to_string(dependencies_of(output)) else { return false };
-    // One line `FILE:` for each source, after the rules for the outputs.
-    list.lines().filter(|line| line.ends_with(':')).count() > 1
 }
 
 fn digest(parts: &[&str]) -> String {
@@ -118,11 +129,11 @@ mod tests {
         let store = Store::new(dir.path().join("programs"));
         let mut made = 0;
         for parts in [["a", "bc"], ["a", "bc"], ["ab", "c"]] {
-            let path = store.get_or_make("x", &parts, |out| {
+            let path = store.get_or_make("x", &parts, |_, out| {
                 made += 1;
                 std::fs::write(out, parts.concat()).map_err(|e| GradeError::suite("write", out, e))
             });
-            assert_eq!(std::fs::read_to_string(path.unwrap()).unwrap(), "abc");
+            assert_eq!(std::fs::read_to_string(&*path.unwrap()).unwrap(), "abc");
         }
         assert_eq!(made, 2);
         assert_eq!(std::fs::read_dir(dir.path().join("programs")).unwrap().count(), 2);
@@ -132,7 +143,7 @@ mod tests {
     fn a_failed_compilation_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(dir.path().to_path_buf());
-        let made = store.get_or_make("x", &["a"], |out| {
+        let made = store.get_or_make("x", &["a"], |_, out| {
             std::fs::write(out, "half").unwrap();
             Err(GradeError::Compile("no".into()))
         });
