@@ -14,7 +14,7 @@ mod known;
 mod make;
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -96,8 +96,8 @@ impl Bench {
     }
 }
 
-/// The bound on what the store keeps would let thousands of programs pile up.
-fn remove(program: &PathBuf) -> Result<(), String> {
+/// Thousands of mutants would drive everything else out of the store.
+fn remove(program: &Path) -> Result<(), String> {
     std::fs::remove_file(program).map_err(|e| format!("cannot remove {}: {e}", program.display()))
 }
 

@@ -215,7 +215,13 @@ mod tests {
     fn a_tour_leaves_its_report_where_it_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let suite = Suite::find(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
-        let args = TourArgs { file: None, quick: true, size: None, output: Some(dir.path().join("a/b")) };
+        let args = TourArgs {
+            file: None,
+            quick: true,
+            size: None,
+            output: Some(dir.path().join("a/b")),
+            boxed: BoxArgs { rung: None },
+        };
         assert_eq!(output_directory(&suite, &args).unwrap(), dir.path().join("a/b"));
     }
 }
