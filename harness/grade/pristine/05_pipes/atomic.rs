@@ -8,9 +8,8 @@
 //!
 //! A record is one line of at most PIPE_BUF bytes: `ID:SEQ:FILL`. ID is the child,
 //! from 1 to W; SEQ counts its records from 1 to N; FILL is the child's own letter
-//! (`a` for child 1, `b` for child 2, …), 100 times or more. The first number is
+//! (`a` for child 1, `b` for child 2, …), many times over. The first number is
 //! that of the lines that are whole records, the second that of all other lines.
-//! If the second is not 0, the exit status is 1.
 //!
 //! Nobody tells the children when it is their turn; yet no record may come with
 //! another's bytes in it.
