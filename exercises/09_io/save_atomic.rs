@@ -2,7 +2,7 @@
 //!
 //! Save standard input as FILE so that, killed at any call or cut off from power,
 //! FILE is the old one or the new one, whole. Print nothing. When you exit with 0
-//! the new one is on the device. A FILE that is there keeps its permission bits.
+//! the new one is on the device.
 //!
 //! In this order: write a new file in FILE's directory; fsync it; rename it to
 //! FILE; fsync the directory. If something fails before the rename, FILE is as it
@@ -37,7 +37,6 @@ fn main() -> ExitCode {
 
 fn save(file: &Path) -> Result<(), String> {
     // TODO: make a new file in FILE's directory; fill it from standard input.
-    // TODO: give it the mode of the old FILE, if there is one.
     // TODO: bring it to the device, then give it FILE's name; on failure remove it.
     // TODO: bring the directory to the device too.
     let _ = file;

@@ -28,7 +28,6 @@ pub(crate) fn save_atomic() -> Spec {
             Check::outside("usage", "a command line of anything but one FILE is refused", usage),
             Check::outside("reports", "a failing call is reported", reports),
             Check::outside("saved", "FILE holds what came on standard input", saved),
-            Check::outside("mode-kept", "a FILE that is there keeps its mode", mode_kept),
             Check::seen("synced-first", "the contents are on the device before FILE names them", synced_first),
             Check::seen("directory-synced", "the new name is on the device before the end", directory_synced),
             Check::seen("old-or-new", "killed at any call, it leaves FILE old or new, whole", old_or_new),
@@ -54,9 +53,7 @@ fn saving(nonce: &mut Nonce, name: &str, len: usize) -> Plan {
 
 fn onto_old(plan: &Plan, name: &str) -> Plan {
     let file = InputFile::new(plan.argument(0), OLD).mode(0o640);
-    let mut plan = plan.again(name, &plan.checks.clone()).file(file);
-    plan.checks.push("mode-kept");
-    plan
+    plan.again(name, &plan.checks.clone()).file(file)
 }
 
 fn plans(nonce: &mut Nonce) -> Vec<Plan> {
@@ -141,24 +138,6 @@ fn saved(run: &Run) -> Finding {
 
 fn under_faults(run: &Run) -> Finding {
     saved(run).map_err(|objection| objection.amended(|failure| blame_fault(run, failure)))
-}
-
-/// `mode-kept`: FILE has the mode that it had.
-fn mode_kept(run: &Run) -> Finding {
-    let before = run.plan.launch.files[0].mode;
-    let file = run.plan.argument(0);
-    match run.seen.file(&file) {
-        Some(left) if left.bytes == OLD && !input(run).is_empty() => Err(Objection::open("nothing was saved")),
-        Some(left) if left.mode & 0o777 == before => Ok(()),
-        Some(left) => {
-            let message = format!(
-                "{file} had mode {before:04o} and now has {:04o}: the new file must be given the mode of the old one.",
-                left.mode & 0o777
-            );
-            wrong(run, Reason::WrongState, message)
-        }
-        None => Err(Objection::open("nothing was saved")),
-    }
 }
 
 /// The call that gave FILE its new contents: its event, and the object that has the name since.
