@@ -110,7 +110,7 @@ pub enum Command {
 }
 
 /// `dev`
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Debug, Subcommand)]
 pub enum DevCommand {
     /// Make the stubs as they are now the ones that are handed out
     Pristine {
@@ -120,6 +120,31 @@ pub enum DevCommand {
     },
     /// Make the pictures that lessons show, `![words](EXERCISE.svg)`, from runs of the solutions
     Pictures,
+    /// Grade the solutions over and over, with other inputs each time: no verdict may differ
+    Steady(SteadyArgs),
+}
+
+/// `dev steady`
+#[derive(Debug, Args)]
+pub struct SteadyArgs {
+    /// Only these exercises [default: all]
+    #[arg(value_name = "EXERCISE")]
+    pub exercises: Vec<String>,
+    /// How often each program is graded
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub runs: u32,
+    /// The wrong and unusual submissions under fixtures/submissions too
+    #[arg(long)]
+    pub fixtures: bool,
+    /// Keep every processor busy with something else meanwhile
+    #[arg(long)]
+    pub load: bool,
+    /// Submissions graded at a time [default: one a processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// The box.
+    #[command(flatten)]
+    pub boxed: BoxArgs,
 }
 
 /// `tour`

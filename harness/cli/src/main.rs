@@ -68,7 +68,7 @@ fn obey(cli: &Cli) -> Result<Exit> {
         Command::Claims(args) => commands::claims::claims(args),
         Command::Trace(args) => commands::trace::trace(args),
         Command::Why(args) => commands::why::why(args),
-        Command::Dev(command) => commands::dev::dev(cli, *command),
+        Command::Dev(command) => commands::dev::dev(cli, command),
         Command::Doctor(args) => commands::doctor::doctor(args),
         Command::Completions { shell } => commands::generated::completions(*shell),
         Command::Man => commands::generated::man(),

@@ -9,7 +9,7 @@ use observe::Tracing;
 
 use crate::args::{Cli, DevCommand};
 use crate::book;
-use crate::commands::demo;
+use crate::commands::{demo, steady};
 use crate::context;
 use crate::exit::Exit;
 use crate::files;
@@ -17,11 +17,12 @@ use crate::terminal;
 use crate::timeline::{self, Caption};
 
 /// Does what is asked.
-pub fn dev(cli: &Cli, command: DevCommand) -> Result<Exit> {
+pub fn dev(cli: &Cli, command: &DevCommand) -> Result<Exit> {
     match command {
         DevCommand::Pristine { check: true } => check_pristine(cli),
         DevCommand::Pristine { check: false } => pristine(cli),
         DevCommand::Pictures => pictures(cli),
+        DevCommand::Steady(args) => steady::steady(cli, args),
     }
 }
 
