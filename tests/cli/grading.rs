@@ -235,3 +235,10 @@ fn gradescope_results_have_the_published_form() {
         assert_eq!(test["visibility"], "visible");
     }
 }
+
+#[test]
+fn what_is_graded_twice_has_the_same_verdict() {
+    let said = prints(&mut syslings(&["dev", "steady", "pipe_hello", "--fixtures", "--load", "--runs", "2"]), 0);
+    assert!(said.contains("had the same verdict in 2 gradings."), "{said}");
+    assert!(!said.starts_with("1 of 1 "), "the submissions on file are graded too: {said}");
+}

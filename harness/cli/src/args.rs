@@ -130,6 +130,8 @@ pub enum DevCommand {
     Pictures,
     /// Make the long proofs, of which `cargo test` has a short form, and print their figures
     Prove(ProveArgs),
+    /// Grade the solutions over and over, with other inputs each time: no verdict may differ
+    Steady(SteadyArgs),
 }
 
 /// `dev prove`
@@ -144,6 +146,29 @@ pub struct ProveArgs {
     /// The proof's own options, instead of those of the full proof
     #[arg(last = true, value_name = "OPTION")]
     pub options: Vec<OsString>,
+}
+
+/// `dev steady`
+#[derive(Debug, Args)]
+pub struct SteadyArgs {
+    /// Only these exercises [default: all]
+    #[arg(value_name = "EXERCISE")]
+    pub exercises: Vec<String>,
+    /// How often each program is graded
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub runs: u32,
+    /// The wrong and unusual submissions under fixtures/submissions too
+    #[arg(long)]
+    pub fixtures: bool,
+    /// Keep every processor busy with something else meanwhile
+    #[arg(long)]
+    pub load: bool,
+    /// Submissions graded at a time [default: one a processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// The box.
+    #[command(flatten)]
+    pub boxed: BoxArgs,
 }
 
 /// `tour`

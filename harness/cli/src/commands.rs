@@ -13,6 +13,7 @@ pub mod list;
 pub mod merge;
 pub mod reset;
 pub mod run;
+pub mod steady;
 pub mod tour;
 pub mod trace;
 pub mod watch;

@@ -236,9 +236,12 @@ pub(crate) fn call_again(regs: &mut user_regs_struct, sysno: Sysno) {
     regs.rax = u64::from(sysno.0);
 }
 
-/// Result of a call at its exit: a value or an errno.
-pub(crate) fn result(regs: &user_regs_struct) -> Result<i64, i32> {
-    let value = regs.rax as i64;
+/// Where the register that holds a call's result lies in the registers.
+pub(crate) const RESULT: usize = std::mem::offset_of!(user_regs_struct, rax);
+
+/// Result of a call at its exit, from its register: a value or an errno.
+pub(crate) fn result(register: u64) -> Result<i64, i32> {
+    let value = register as i64;
     if (-4095..0).contains(&value) { Err(-value as i32) } else { Ok(value) }
 }
 

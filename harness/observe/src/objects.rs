@@ -75,15 +75,20 @@ impl Registry {
 
     /// What a descriptor of a living process names, and how it was opened.
     pub(crate) fn resolve(&mut self, pid: i32, fd: i32) -> Option<Descriptor> {
-        let link_path = format!("/proc/{pid}/fd/{fd}");
-        let metadata = std::fs::metadata(&link_path).ok()?;
-        let identity = (metadata.dev(), metadata.ino());
-        let link_mode = std::fs::symlink_metadata(&link_path).ok()?.permissions().mode();
-        let access = Access { read: link_mode & 0o400 != 0, write: link_mode & 0o200 != 0 };
+        let object = self.named(pid, fd)?;
+        let link = std::fs::symlink_metadata(descriptor_path(pid, fd)).ok()?.permissions().mode();
+        let access = Access { read: link & 0o400 != 0, write: link & 0o200 != 0 };
         let flags = process_files::descriptor_flags(pid, fd);
+        Some(Descriptor { object, access, close_on_exec: flags & libc::O_CLOEXEC != 0 })
+    }
+
+    /// What a descriptor of a living process names.
+    pub(crate) fn named(&mut self, pid: i32, fd: i32) -> Option<ObjectId> {
+        let metadata = std::fs::metadata(descriptor_path(pid, fd)).ok()?;
+        let identity = (metadata.dev(), metadata.ino());
         let link = process_files::descriptor_link(pid, fd)?;
         // All anon inodes (eventfd, epoll, …) share one inode: the link's text is all that tells their kind.
-        let object = match link.to_str() {
+        Some(match link.to_str() {
             Some(text) if text.starts_with("anon_inode:") => {
                 let name = text.trim_start_matches("anon_inode:").trim_matches(['[', ']']);
                 self.add((identity.0, fxhash(name)), ObjectKind::Other(name.to_owned()))
@@ -92,8 +97,13 @@ impl Registry {
                 let kind = self.kind_of(&metadata, &link);
                 self.add(identity, kind)
             }
-        };
-        Some(Descriptor { object, access, close_on_exec: flags & libc::O_CLOEXEC != 0 })
+        })
+    }
+
+    /// What a descriptor names whose kind is known, because its making was seen.
+    pub(crate) fn made(&mut self, pid: i32, fd: i32, kind: ObjectKind) -> Option<ObjectId> {
+        let metadata = std::fs::metadata(descriptor_path(pid, fd)).ok()?;
+        Some(self.add((metadata.dev(), metadata.ino()), kind))
     }
 
     fn kind_of(&self, metadata: &std::fs::Metadata, link: &Path) -> ObjectKind {
@@ -125,6 +135,10 @@ impl Registry {
     pub(crate) fn shown(&self, path: &Path) -> PathBuf {
         process_files::readable(path.strip_prefix(&self.work).unwrap_or(path))
     }
+}
+
+fn descriptor_path(pid: i32, fd: i32) -> String {
+    format!("/proc/{pid}/fd/{fd}")
 }
 
 fn fxhash(text: &str) -> u64 {

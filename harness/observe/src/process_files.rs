@@ -1,6 +1,7 @@
 //! What /proc says of a process, read from outside the box.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,8 +38,23 @@ impl ThreadState {
     }
 }
 
+/// A file that the kernel writes in one piece, by one read: the files here are made anew for each, and a reader that
+/// does not know how long they are asks five times.
+fn small_file(path: &str) -> Option<String> {
+    let mut file = File::open(path).ok()?;
+    let mut bytes = vec![0; 4096];
+    let len = file.read(&mut bytes).ok()?;
+    let whole = len < bytes.len();
+    bytes.truncate(len);
+    if !whole {
+        file.read_to_end(&mut bytes).ok()?;
+    }
+    // A program's name need not be text.
+    Some(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+}
+
 fn task_file(pid: i32, tid: i32, name: &str) -> Option<String> {
-    fs::read_to_string(format!("/proc/{pid}/task/{tid}/{name}")).ok()
+    small_file(&format!("/proc/{pid}/task/{tid}/{name}"))
 }
 
 /// State letter of a thread alone, which is cheap.
@@ -83,9 +99,14 @@ pub(crate) fn thread_cpu(pid: i32, tid: i32) -> Duration {
         .unwrap_or_default()
 }
 
-/// Processor time of all living threads of a process.
+/// Processor time of a process, all its threads together; none if it is gone.
 pub(crate) fn process_cpu(pid: i32) -> Duration {
-    threads(pid).into_iter().map(|tid| thread_cpu(pid, tid)).sum()
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut clock = 0;
+    // SAFETY: both calls write what they are given room for.
+    let known =
+        unsafe { libc::clock_getcpuclockid(pid, &mut clock) == 0 && libc::clock_gettime(clock, &mut time) == 0 };
+    if known { Duration::new(time.tv_sec as u64, time.tv_nsec as u32) } else { Duration::ZERO }
 }
 
 /// Threads of a process.
@@ -100,7 +121,7 @@ pub(crate) fn threads(pid: i32) -> Vec<i32> {
 pub(crate) fn children(pid: i32) -> Vec<i32> {
     threads(pid)
         .into_iter()
-        .filter_map(|tid| task_file(pid, tid, "children"))
+        .filter_map(|tid| fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).ok())
         .flat_map(|line| line.split_ascii_whitespace().filter_map(|w| w.parse().ok()).collect::<Vec<i32>>())
         .collect()
 }
@@ -129,7 +150,7 @@ pub(crate) fn some_descendants(pid: i32, most: usize) -> Vec<i32> {
 }
 
 fn status_line(pid: i32, key: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let status = small_file(&format!("/proc/{pid}/status"))?;
     status.lines().find_map(|l| l.strip_prefix(key).map(|rest| rest.trim().to_owned()))
 }
 
@@ -163,7 +184,7 @@ pub(crate) struct Size {
 /// How large a process is; `None` if it is gone.
 pub(crate) fn size(pid: i32) -> Option<Size> {
     const PAGE: u64 = 4096;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = small_file(&format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
     // Fields 20 and 24 of the line, whose first two are cut off.
     let field = |n: usize| fields.get(n - 3).and_then(|f| f.parse::<u64>().ok());
@@ -172,14 +193,14 @@ pub(crate) fn size(pid: i32) -> Option<Size> {
 
 /// Counts of `read`- and `write`-like calls.
 pub(crate) fn transfers(pid: i32) -> (u64, u64) {
-    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let io = small_file(&format!("/proc/{pid}/io")).unwrap_or_default();
     let count = |key: &str| io.lines().find_map(|l| l.strip_prefix(key)?.trim().parse().ok()).unwrap_or(0);
     (count("syscr:"), count("syscw:"))
 }
 
 /// Minor and major faults of a process.
 pub(crate) fn faults(pid: i32) -> (u64, u64) {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let stat = small_file(&format!("/proc/{pid}/stat")).unwrap_or_default();
     let Some((_, rest)) = stat.rsplit_once(')') else {
         return (0, 0);
     };
@@ -200,8 +221,7 @@ pub(crate) fn descriptors(pid: i32) -> Vec<i32> {
 
 /// Flags word of a descriptor, octal in fdinfo.
 pub(crate) fn descriptor_flags(pid: i32, fd: i32) -> i32 {
-    fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}"))
-        .ok()
+    small_file(&format!("/proc/{pid}/fdinfo/{fd}"))
         .and_then(|s| {
             let flags = s.lines().find_map(|l| l.strip_prefix("flags:"))?.trim().to_owned();
             i32::from_str_radix(&flags, 8).ok()

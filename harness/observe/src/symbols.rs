@@ -23,6 +23,8 @@ use crate::process_files::{self, Region};
 const DEPTH: usize = 64;
 /// Stack bytes fetched page by page; deeper words are fetched singly.
 const STACK_KEPT: u64 = 16 << 10;
+/// Stacks remembered for each address space.
+const TRACES: usize = 4096;
 /// Images kept between launches.
 const KEPT: usize = 32;
 
@@ -222,10 +224,17 @@ impl Images {
 #[derive(Clone, Default)]
 pub(crate) struct AddressSpace(Rc<Code>);
 
+/// A line of the program's own source, and the function names outwards to `main`.
+type Trace = (Option<SourceLine>, Vec<String>);
+
 #[derive(Default)]
 struct Code {
     unwinder: UnwinderX86_64<Section>,
     modules: Vec<(Range<u64>, u64, Rc<Image>)>,
+    /// How to unwind the instructions met so far.
+    rules: RefCell<CacheX86_64>,
+    /// What the stacks met so far mean. Few calls come from a stack that is new.
+    traces: RefCell<HashMap<Vec<u64>, Trace>>,
 }
 
 /// Where execution starts after exec: breakpoints that tell the loader and runtime from the program.
@@ -281,7 +290,7 @@ impl AddressSpace {
         (ip, sp, bp): (u64, u64, u64),
         images: &mut Images,
         program: &File,
-    ) -> (Option<SourceLine>, Vec<String>) {
+    ) -> Trace {
         if self.module(ip).is_none() {
             self.reload(pid, images, program);
         }
@@ -305,11 +314,11 @@ impl AddressSpace {
                 .map(u64::from_le_bytes);
             within.or_else(|| memory::word(tid, address)).ok_or(())
         };
-        let mut cache = CacheX86_64::<_>::new();
         let mut frames = Vec::new();
         {
-            let mut iterator =
-                self.0.unwinder.iter_frames(ip, UnwindRegsX86_64::new(ip, sp, bp), &mut cache, &mut read_stack);
+            let (code, registers) = (&*self.0, UnwindRegsX86_64::new(ip, sp, bp));
+            let mut rules = code.rules.borrow_mut();
+            let mut iterator = code.unwinder.iter_frames(ip, registers, &mut rules, &mut read_stack);
             while frames.len() < DEPTH {
                 match iterator.next() {
                     Ok(Some(FrameAddress::InstructionPointer(address))) => frames.push(address),
@@ -318,9 +327,22 @@ impl AddressSpace {
                 }
             }
         }
+        if let Some(known) = self.0.traces.borrow().get(&frames) {
+            return known.clone();
+        }
+        let trace = self.meaning(&frames);
+        let mut traces = self.0.traces.borrow_mut();
+        if traces.len() >= TRACES {
+            traces.clear();
+        }
+        traces.insert(frames, trace.clone());
+        trace
+    }
+
+    fn meaning(&self, frames: &[u64]) -> Trace {
         let mut line = None;
         let mut functions = Vec::new();
-        for address in frames {
+        for address in frames.iter().copied() {
             let Some((_, bias, image)) = self.module(address) else { continue };
             for place in image.places(address.wrapping_sub(*bias)).iter() {
                 if line.is_none() {

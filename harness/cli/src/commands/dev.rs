@@ -11,7 +11,7 @@ use observe::Tracing;
 
 use crate::args::{Cli, DevCommand};
 use crate::book;
-use crate::commands::demo;
+use crate::commands::{demo, steady};
 use crate::context;
 use crate::exit::Exit;
 use crate::files;
@@ -25,6 +25,7 @@ pub fn dev(cli: &Cli, command: &DevCommand) -> Result<Exit> {
         DevCommand::Pristine { check: false } => pristine(cli),
         DevCommand::Pictures => pictures(cli),
         DevCommand::Prove(args) => prove::prove(cli, args),
+        DevCommand::Steady(args) => steady::steady(cli, args),
     }
 }
 

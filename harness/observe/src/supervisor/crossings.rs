@@ -11,7 +11,7 @@ use crate::arch;
 use crate::calls::Call;
 use crate::decode::{self, Caller};
 use crate::memory;
-use crate::observation::{ObjectId, ProcessId, What};
+use crate::observation::{ObjectId, ObjectKind, ProcessId, What};
 use crate::plan::Effect;
 
 impl Run<'_> {
@@ -55,7 +55,27 @@ impl Run<'_> {
         if began && self.hold_at(tid, process, event, Moment::Before, resume) {
             return None;
         }
+        if self.surely_closes(process, event)
+            && let Some(in_call) = self.threads.get_mut(&tid).and_then(|t| t.call.take_if(|call| call.untouched()))
+        {
+            self.returned(tid, process, &in_call, Ok(0));
+            return Some(Resume::Go(0));
+        }
         Some(resume)
+    }
+
+    /// Whether a call closes a descriptor that is certainly open, of a kind whose closing cannot fail: then nothing is
+    /// to be learnt at its exit. A file is none of these, since it may lie on another machine.
+    fn surely_closes(&self, process: ProcessId, event: Option<usize>) -> bool {
+        let Some(index) = event else { return false };
+        let What::Called { call: Call::Close { object: Some(object), .. }, .. } = &self.events[index].what else {
+            return false;
+        };
+        let kind = &self.registry.get(*object).kind;
+        matches!(kind, ObjectKind::Pipe | ObjectKind::Fifo(_) | ObjectKind::Socket | ObjectKind::Memfd)
+            && !self.tables_uncertain
+            && !self.holds.after_calls()
+            && self.threads.values().filter(|t| t.process == process).count() == 1
     }
 
     /// What only the launch knows of a call: who is meant by a process id.
@@ -162,26 +182,43 @@ impl Run<'_> {
     /// The exit of a call that is watched.
     pub(super) fn call_ends(&mut self, tid: i32, process: ProcessId) -> Option<Resume> {
         let in_call = self.threads.get_mut(&tid)?.call.take()?;
-        let mut registers = ptrace::registers(tid).ok()?;
-        let mut result = arch::result(&registers);
-        if let Some(forced) = in_call.forced {
-            result = forced;
-            arch::set_result(&mut registers, forced);
-            let _ = ptrace::set_registers(tid, &registers);
-        }
-        if in_call.again {
-            result = Err(libc::EINTR);
-            arch::call_again(&mut registers, in_call.sysno);
-            let _ = ptrace::set_registers(tid, &registers);
-        }
-        if let Some(index) = in_call.cut {
-            arch::set_argument(&mut registers, index, in_call.arguments[index]);
-            let _ = ptrace::set_registers(tid, &registers);
+        let mut result = arch::result(ptrace::register(tid, arch::RESULT).ok()?);
+        if !in_call.untouched() {
+            result = self.put_right(tid, &in_call, result)?;
         }
         // ERESTARTSYS and its kin: the kernel's own, never seen by the program; it was interrupted.
         if let Err(512..=516) = result {
             result = Err(libc::EINTR);
         }
+        self.returned(tid, process, &in_call, result);
+        let began = self.members[process.0 as usize].main_began;
+        if began && self.hold_at(tid, process, in_call.event, Moment::After, Resume::Go(0)) {
+            return None;
+        }
+        Some(Resume::Go(0))
+    }
+
+    /// At the exit of a call that was not left to itself: the program finds what it is to find. Returns the result.
+    fn put_right(&self, tid: i32, in_call: &InCall, result: Result<i64, i32>) -> Option<Result<i64, i32>> {
+        let mut registers = ptrace::registers(tid).ok()?;
+        let mut result = result;
+        if let Some(forced) = in_call.forced {
+            result = forced;
+            arch::set_result(&mut registers, forced);
+        }
+        if in_call.again {
+            result = Err(libc::EINTR);
+            arch::call_again(&mut registers, in_call.sysno);
+        }
+        if let Some(index) = in_call.cut {
+            arch::set_argument(&mut registers, index, in_call.arguments[index]);
+        }
+        let _ = ptrace::set_registers(tid, &registers);
+        Some(result)
+    }
+
+    /// A call has returned: what that tells and changes.
+    pub(super) fn returned(&mut self, tid: i32, process: ProcessId, in_call: &InCall, result: Result<i64, i32>) {
         let now = self.now();
         if let Some(index) = in_call.event {
             self.events[index].until = now;
@@ -189,7 +226,7 @@ impl Run<'_> {
             if let What::Called { call, result: slot, .. } = &mut what {
                 *slot = Some(result);
                 match result {
-                    Ok(value) => self.succeeded(tid, process, &in_call, call, value),
+                    Ok(value) => self.succeeded(tid, process, in_call, call, value),
                     Err(errno) if in_call.forced.is_none() && !self.launch.here => {
                         let limit = limits::refused(&self.launch.limits, call, errno, &self.registry);
                         self.refusals += u32::from(limit.is_some());
@@ -201,13 +238,8 @@ impl Run<'_> {
         } else if let Ok(value) = result {
             let caller = Caller { tid, table: &self.members[process.0 as usize].table, keep: 0 };
             let mut call = decode::entry(&caller, in_call.sysno, in_call.arguments);
-            self.succeeded(tid, process, &in_call, &mut call, value);
+            self.succeeded(tid, process, in_call, &mut call, value);
         }
-        let began = self.members[process.0 as usize].main_began;
-        if began && self.hold_at(tid, process, in_call.event, Moment::After, Resume::Go(0)) {
-            return None;
-        }
-        Some(Resume::Go(0))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::calls::Call;
 use crate::decode::{self, Caller};
 use crate::memory;
 use crate::objects;
-use crate::observation::{ObjectId, ProcessId, Snapshot};
+use crate::observation::{ObjectId, ObjectKind, ProcessId, Snapshot};
 
 /// Bytes of a shared mapping that a snapshot keeps.
 const SNAPSHOT: u64 = 64 << 10;
@@ -23,19 +23,20 @@ impl Run<'_> {
                 self.room -= data.len();
             }
             Call::Open { object, .. } | Call::NewDescriptor { object, .. } => {
-                *object = self.registry.resolve(pid, value as i32).map(|d| d.object);
+                *object = self.registry.named(pid, value as i32);
+                self.tables_uncertain |= i64::from(in_call.sysno.0) == libc::SYS_io_uring_setup;
             }
             Call::Pipe { read_fd, write_fd, object, .. } => {
                 if let Some((read, write)) = decode::pair(tid, in_call.sysno, in_call.arguments) {
                     (*read_fd, *write_fd) = (read, write);
-                    *object = self.registry.resolve(pid, read).map(|d| d.object);
+                    *object = self.registry.made(pid, read, ObjectKind::Pipe);
                 }
             }
             Call::Socketpair { first_fd, second_fd, object, peer, .. } => {
                 if let Some((first, second)) = decode::pair(tid, in_call.sysno, in_call.arguments) {
                     (*first_fd, *second_fd) = (first, second);
-                    *object = self.registry.resolve(pid, first).map(|d| d.object);
-                    *peer = self.registry.resolve(pid, second).map(|d| d.object);
+                    *object = self.registry.made(pid, first, ObjectKind::Socket);
+                    *peer = self.registry.made(pid, second, ObjectKind::Socket);
                 }
             }
             Call::Mmap { len, prot, flags, fd, object, .. } => {

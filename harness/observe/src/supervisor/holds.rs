@@ -69,6 +69,11 @@ impl Holds {
         self.held.retain(|h| h.tid != tid);
     }
 
+    /// Whether threads may be held at the exits of calls.
+    pub(super) fn after_calls(&self) -> bool {
+        matches!(&self.schedule, Schedule::Holds(holds) if holds.iter().any(|hold| hold.side == Side::After))
+    }
+
     /// Whether to hold the parent, and the child, of a fork.
     pub(super) fn at_fork(&mut self) -> (bool, bool) {
         match (&self.schedule, &mut self.dice) {

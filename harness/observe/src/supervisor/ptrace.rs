@@ -70,11 +70,20 @@ pub(super) fn signal_information(tid: i32) -> Outcome<libc::siginfo_t> {
     Ok(unsafe { information.assume_init() })
 }
 
+/// One of the registers, by its offset: much less work than all of them.
+pub(super) fn register(tid: i32, offset: usize) -> Outcome<u64> {
+    peek_at(libc::PTRACE_PEEKUSER, tid, offset as u64)
+}
+
 /// Reads a word, also of memory that the program itself may not read.
 pub(super) fn peek(tid: i32, address: u64) -> Outcome<u64> {
+    peek_at(libc::PTRACE_PEEKTEXT, tid, address)
+}
+
+fn peek_at(what: c_uint, tid: i32, address: u64) -> Outcome<u64> {
     Errno::clear();
-    // SAFETY: the library's wrapper returns the word; it fails with EIO or EFAULT for an address that is not mapped.
-    let word = unsafe { libc::ptrace(libc::PTRACE_PEEKTEXT, tid, address as *mut c_void, null()) };
+    // SAFETY: the library's wrapper returns the word; it fails with EIO or EFAULT for an address that is not there.
+    let word = unsafe { libc::ptrace(what, tid, address as *mut c_void, null()) };
     match Errno::last() {
         Errno::UnknownErrno => Ok(word as u64),
         errno => Err(errno),

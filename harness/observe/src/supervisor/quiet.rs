@@ -117,7 +117,8 @@ impl Run<'_> {
                 let parent = process_files::parent(*pid)
                     .and_then(|parent| self.members.iter().position(|m| m.pid == parent))
                     .map(|n| ProcessId(n as u32));
-                let member = Member::new(*pid, parent, Duration::ZERO, Descriptors::new());
+                let inner = process_files::inner_pid(*pid).unwrap_or(*pid);
+                let member = Member::new((*pid, inner), parent, Duration::ZERO, Descriptors::new());
                 self.members.push(member);
             }
         }

@@ -79,6 +79,8 @@ pub(super) struct Run<'a> {
     pub(super) usage: Usage,
     /// Calls that the kernel has refused for the sake of a limit.
     pub(super) refusals: u32,
+    /// Descriptor tables may change by what is not seen: they are shared between processes, or a ring works on them.
+    pub(super) tables_uncertain: bool,
 }
 
 impl<'a> Run<'a> {
@@ -101,7 +103,9 @@ impl<'a> Run<'a> {
         }
         let begin = Instant::now();
         let usage = Usage::new(launch.limits, rung, &started.work);
-        let root = Member::new(started.program.as_raw(), None, Duration::ZERO, table);
+        let pid = started.program.as_raw();
+        let inner = process_files::inner_pid(pid).unwrap_or(pid);
+        let root = Member::new((pid, inner), None, Duration::ZERO, table);
         Run {
             launch,
             program,
@@ -132,6 +136,7 @@ impl<'a> Run<'a> {
             descendants: Vec::new(),
             usage,
             refusals: 0,
+            tables_uncertain: false,
         }
     }
 

@@ -7,7 +7,9 @@ use super::run::Run;
 use super::tracee::{Member, Resume, Thread};
 use super::usage::too_many_processes;
 use crate::arch;
+use crate::memory;
 use crate::observation::{Disposition, Exit, ProcessId, What};
+use crate::plan::Rung;
 use crate::process_files;
 
 impl Run<'_> {
@@ -95,12 +97,18 @@ impl Run<'_> {
             return Some(resume);
         };
         // The flags are in the call that is under way; without it, /proc knows.
-        let flags = self.threads.get(&tid).and_then(|t| t.call.as_ref()).map(|call| (call.sysno, call.arguments[0]));
-        let is_thread = match flags {
-            Some((sysno, flags)) if i64::from(sysno.0) == libc::SYS_clone => flags & libc::CLONE_THREAD as u64 != 0,
-            Some((sysno, _)) if matches!(i64::from(sysno.0), libc::SYS_fork | libc::SYS_vfork) => false,
-            _ => process_files::thread_group(child).is_some_and(|group| group != child),
+        let call = self.threads.get(&tid).and_then(|t| t.call.as_ref());
+        let (flags, arguments) = match call.map(|call| (i64::from(call.sysno.0), call.arguments)) {
+            Some((libc::SYS_clone, arguments)) => (Some(arguments[0] as i32), arguments),
+            Some((libc::SYS_fork, arguments)) => (Some(0), arguments),
+            Some((libc::SYS_vfork, arguments)) => (Some(libc::CLONE_VFORK), arguments),
+            _ => (None, [0; 6]),
         };
+        let is_thread = match flags {
+            Some(flags) => flags & libc::CLONE_THREAD != 0,
+            None => process_files::thread_group(child).is_some_and(|group| group != child),
+        };
+        self.tables_uncertain |= !is_thread && flags.is_none_or(|flags| flags & libc::CLONE_FILES != 0);
         if is_thread {
             self.threads.insert(child, Thread::new(process));
             self.count_threads();
@@ -108,7 +116,8 @@ impl Run<'_> {
             return Some(resume);
         }
         let id = ProcessId(self.members.len() as u32);
-        let member = Member::born_of(&self.members[process.0 as usize], child, process, self.now());
+        let inner = self.number_inside(child, flags, arguments);
+        let member = Member::born_of(&self.members[process.0 as usize], (child, inner), process, self.now());
         self.members.push(member);
         self.threads.insert(child, Thread::new(id));
         self.count_threads();
@@ -125,7 +134,45 @@ impl Run<'_> {
             self.holds.add(tid, Some(resume), &self.members);
         }
         self.adopt(child);
-        if hold_parent { None } else { Some(resume) }
+        if hold_parent {
+            return None;
+        }
+        // All that the exit of the call would tell is known: that the parent of a vfork goes on later, or what is to
+        // be done after the call, excepted.
+        let at_once = flags.is_some_and(|flags| flags & libc::CLONE_VFORK == 0) && !self.holds.after_calls();
+        match self.threads.get_mut(&tid).and_then(|t| t.call.take_if(|call| at_once && call.untouched())) {
+            Some(call) => {
+                self.returned(tid, process, &call, Ok(i64::from(inner)));
+                Some(Resume::Go(0))
+            }
+            None => Some(resume),
+        }
+    }
+
+    /// The number of a new process as those in the box see it.
+    fn number_inside(&mut self, child: i32, flags: Option<i32>, arguments: [u64; 6]) -> i32 {
+        if self.rung != Rung::F && !self.launch.here {
+            return child;
+        }
+        // The kernel has written it into the child's memory before the child's first stop, if it was asked to. That is
+        // cheaper to read than the child's status.
+        let written = flags.is_some_and(|flags| flags & libc::CLONE_CHILD_SETTID != 0);
+        let number = if written && self.has_stopped(child) { memory::half(child, arguments[3]) } else { None };
+        let number = number.map(|n| n as i32).filter(|n| *n > 0);
+        number.or_else(|| process_files::inner_pid(child)).unwrap_or(child)
+    }
+
+    /// Whether the first stop of a new process has come; takes it if it is there to be taken.
+    fn has_stopped(&mut self, child: i32) -> bool {
+        if !self.early.contains_key(&child) {
+            let mut status = 0;
+            // SAFETY: waitpid writes the status it is given room for.
+            if unsafe { libc::waitpid(child, &mut status, libc::__WALL | libc::WNOHANG) } != child {
+                return false;
+            }
+            self.early.insert(child, status);
+        }
+        self.early.get(&child).is_some_and(|status| libc::WIFSTOPPED(*status))
     }
 
     /// The kernel, where it counts, lets one more be born than there may be: here it is met.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::calls::Sysno;
 use crate::observation::{Descriptors, Disposition, ObjectId, Process, ProcessId};
-use crate::process_files;
 use crate::symbols::AddressSpace;
 
 /// How a stopped thread is to go on.
@@ -39,6 +38,13 @@ pub(super) struct InCall {
     pub(super) cut: Option<usize>,
 }
 
+impl InCall {
+    /// It is the program's own from entry to exit.
+    pub(super) fn untouched(&self) -> bool {
+        self.forced.is_none() && !self.again && self.cut.is_none()
+    }
+}
+
 impl Thread {
     pub(super) fn new(process: ProcessId) -> Thread {
         Thread { process, call: None }
@@ -62,9 +68,15 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(pid: i32, parent: Option<ProcessId>, started: Duration, table: Descriptors) -> Member {
+    /// `inner` is its number inside the box.
+    pub(super) fn new(
+        (pid, inner): (i32, i32),
+        parent: Option<ProcessId>,
+        started: Duration,
+        table: Descriptors,
+    ) -> Member {
         let seen = Process {
-            pid: process_files::inner_pid(pid).unwrap_or(pid),
+            pid: inner,
             parent,
             started,
             ended: None,
@@ -92,14 +104,14 @@ impl Member {
         }
     }
 
-    pub(super) fn born_of(parent: &Member, pid: i32, id: ProcessId, started: Duration) -> Member {
+    pub(super) fn born_of(parent: &Member, pids: (i32, i32), id: ProcessId, started: Duration) -> Member {
         Member {
             main_began: parent.main_began,
             breakpoint: parent.breakpoint,
             space: parent.space.clone(),
             shared: parent.shared.clone(),
             dispositions: parent.dispositions.clone(),
-            ..Member::new(pid, Some(id), started, parent.table.clone())
+            ..Member::new(pids, Some(id), started, parent.table.clone())
         }
     }
 

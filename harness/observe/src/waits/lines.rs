@@ -12,6 +12,7 @@ use super::look::{Snapshot, Task};
 use crate::arch;
 use crate::memory;
 use crate::observation::{Event, SourceLine, What};
+use crate::process_files;
 use crate::symbols::{AddressSpace, Images};
 
 /// How a running thread may be asked where it is.
@@ -82,7 +83,7 @@ impl Finder<'_> {
             space.reload(pid, self.images, self.program);
             space
         });
-        let guesses = bp.map_or_else(|| frames_above(task.tid, sp, space), |bp| vec![bp]);
+        let guesses = bp.map_or_else(|| frames_above(pid, task.tid, sp, space), |bp| vec![bp]);
         let mut best = (None, Vec::new());
         for bp in guesses {
             let found = space.trace(pid, task.tid, (ip, sp, bp), self.images, self.program);
@@ -146,10 +147,12 @@ fn blocked_at(pid: i32, tid: i32) -> Option<(u64, u64, Option<u64>)> {
 
 /// What the frame pointer may have been: wherever a frame seems to begin as frames with a frame pointer do, with what
 /// was saved and above it an address in code. Which it is shows in how far the stack can be followed.
-fn frames_above(tid: i32, sp: u64, space: &AddressSpace) -> Vec<u64> {
-    const LOOKED_AT: usize = 4 << 10;
+fn frames_above(pid: i32, tid: i32, sp: u64, space: &AddressSpace) -> Vec<u64> {
+    const LOOKED_AT: u64 = 4 << 10;
     const GUESSES: usize = 12;
-    let stack = memory::read(tid, sp, LOOKED_AT);
+    // Not a byte beyond the stack: to read a page of the next mapping may be what makes it.
+    let end = process_files::regions(pid).iter().find(|r| (r.start..r.end).contains(&sp)).map_or(sp, |r| r.end);
+    let stack = memory::read(tid, sp, (end - sp).min(LOOKED_AT) as usize);
     let words: Vec<u64> = stack.chunks_exact(8).map(|c| u64::from_le_bytes(c.try_into().unwrap_or_default())).collect();
     let returns = (1..words.len()).filter(|n| space.is_code(words[*n]));
     let mut guesses: Vec<u64> = returns.map(|n| sp + 8 * (n as u64 - 1)).take(GUESSES).collect();

@@ -85,7 +85,7 @@ impl Teller<'_> {
 
     pub(super) fn object(&mut self, pid: i32, fd: i32) -> Option<(ObjectId, String)> {
         let door = self.look.process(pid).map_or(pid, |p| p.door);
-        let id = self.registry.resolve(door, fd)?.object;
+        let id = self.registry.named(door, fd)?;
         Some((id, self.registry.get(id).label.clone()))
     }
 

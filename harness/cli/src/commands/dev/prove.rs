@@ -24,7 +24,7 @@ struct Proof {
 }
 
 /// Quick ones first.
-const PROOFS: [Proof; 6] = [
+const PROOFS: [Proof; 7] = [
     Proof {
         name: "box",
         shows: "what a box costs to set up and take down, and how soon a killed launch is gone",
@@ -42,6 +42,12 @@ const PROOFS: [Proof; 6] = [
         shows: "how often the comparer finds a difference that is there, and one that is not",
         cargo: &["test", "--release", "-p", "bench", "--lib", "trust"],
         own: &["--ignored", "--nocapture", "--test-threads", "1"],
+    },
+    Proof {
+        name: "steady",
+        shows: "every solution graded 200 times with all processors busy: no verdict differs",
+        cargo: &["run", "--release", "--quiet", "-p", "syslings"],
+        own: &["dev", "steady", "--runs", "200", "--load"],
     },
     Proof {
         name: "mutants",
