@@ -2,10 +2,12 @@
 
 mod common;
 mod copying;
+pub(crate) mod cow_pages;
 pub(crate) mod fifos;
 pub(crate) mod fork;
 pub(crate) mod fork_copy;
 pub(crate) mod fork_exec;
+pub(crate) mod fork_offset;
 pub(crate) mod fork_reap;
 pub(crate) mod io;
 pub(crate) mod mmap;
@@ -19,6 +21,7 @@ pub(crate) mod pipes_poll;
 pub(crate) mod pipes_reply;
 pub(crate) mod shared_counter;
 pub(crate) mod shared_flag;
+pub(crate) mod shm_pair;
 pub(crate) mod signals;
 pub(crate) mod stdio;
 #[cfg(test)]

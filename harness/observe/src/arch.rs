@@ -87,6 +87,7 @@ const TABLE: &[(libc::c_long, &str, Watching)] = &[
     (libc::SYS_symlink, "symlink", Always),
     (libc::SYS_chmod, "chmod", Always),
     (libc::SYS_fchmod, "fchmod", Always),
+    (libc::SYS_umask, "umask", Always),
     (libc::SYS_ptrace, "ptrace", Always),
     (libc::SYS_rt_sigtimedwait, "rt_sigtimedwait", Always),
     (libc::SYS_rt_sigqueueinfo, "rt_sigqueueinfo", Always),
