@@ -544,6 +544,15 @@ const ROWS: &[Row] = &[
         title: "save a file, old or new and never half",
         spec: spec::io::save_atomic,
     },
+    Row {
+        name: "word_count",
+        module: IO,
+        file: "word_count.rs",
+        kind: Kind::Write,
+        usage: "word_count FILE [--mmap]",
+        title: "lines, words and bytes, read or mapped",
+        spec: spec::io::word_count,
+    },
 ];
 
 /// All exercises of the suite at `root`, in teaching order.

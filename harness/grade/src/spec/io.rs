@@ -2,9 +2,11 @@
 
 mod kernel;
 mod save;
+mod words;
 
 pub(crate) use kernel::copy_kernel;
 pub(crate) use save::save_atomic;
+pub(crate) use words::word_count;
 
 use observe::{Action, Content, Deed, Effect, InputFile, Nth, On, Trigger};
 
