@@ -553,6 +553,15 @@ const ROWS: &[Row] = &[
         title: "lines, words and bytes, read or mapped",
         spec: spec::io::word_count,
     },
+    Row {
+        name: "random_reads",
+        module: IO,
+        file: "random_reads.rs",
+        kind: Kind::Write,
+        usage: "random_reads FILE SEED N [--mmap]",
+        title: "blocks here and there, read or mapped",
+        spec: spec::io::random_reads,
+    },
 ];
 
 /// All exercises of the suite at `root`, in teaching order.

@@ -1,10 +1,12 @@
 //! `09_io`: a copy of a file: whole or not at all, with its mode, of any size.
 
 mod kernel;
+mod random;
 mod save;
 mod words;
 
 pub(crate) use kernel::copy_kernel;
+pub(crate) use random::random_reads;
 pub(crate) use save::save_atomic;
 pub(crate) use words::word_count;
 
