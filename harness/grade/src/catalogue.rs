@@ -562,6 +562,15 @@ const ROWS: &[Row] = &[
         title: "blocks here and there, read or mapped",
         spec: spec::io::random_reads,
     },
+    Row {
+        name: "read_ahead",
+        module: IO,
+        file: "read_ahead.rs",
+        kind: Kind::Write,
+        usage: "read_ahead FILE CMD [ARG…]",
+        title: "the next block while the last one is taken",
+        spec: spec::io::read_ahead,
+    },
 ];
 
 /// All exercises of the suite at `root`, in teaching order.
