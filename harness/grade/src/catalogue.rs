@@ -616,6 +616,33 @@ const ROWS: &[Row] = &[
         title: "save a file, old or new and never half",
         spec: spec::io::save_atomic,
     },
+    Row {
+        name: "word_count",
+        module: IO,
+        file: "word_count.rs",
+        kind: Kind::Write,
+        usage: "word_count FILE [--mmap]",
+        title: "lines, words and bytes, read or mapped",
+        spec: spec::io::word_count,
+    },
+    Row {
+        name: "random_reads",
+        module: IO,
+        file: "random_reads.rs",
+        kind: Kind::Write,
+        usage: "random_reads FILE SEED N [--mmap]",
+        title: "blocks here and there, read or mapped",
+        spec: spec::io::random_reads,
+    },
+    Row {
+        name: "read_ahead",
+        module: IO,
+        file: "read_ahead.rs",
+        kind: Kind::Write,
+        usage: "read_ahead FILE CMD [ARG…]",
+        title: "the next block while the last one is taken",
+        spec: spec::io::read_ahead,
+    },
 ];
 
 /// All exercises of the suite at `root`, in teaching order.

@@ -13,6 +13,8 @@ pub struct Check {
     pub title: &'static str,
     /// It needs to have seen system calls.
     pub traced: bool,
+    /// Says of a run what it lacks, in words, if this machine does not offer what the check is about.
+    pub lacks: fn(&Run) -> Option<String>,
     /// Judges one run.
     pub judge: fn(&Run) -> Finding,
 }
@@ -20,13 +22,22 @@ pub struct Check {
 impl Check {
     /// A check that needs to have seen system calls.
     pub const fn seen(id: &'static str, title: &'static str, judge: fn(&Run) -> Finding) -> Check {
-        Check { id, title, traced: true, judge }
+        Check { id, title, traced: true, lacks: nothing, judge }
     }
 
     /// A check of output, status and files only.
     pub const fn outside(id: &'static str, title: &'static str, judge: fn(&Run) -> Finding) -> Check {
-        Check { id, title, traced: false, judge }
+        Check { id, title, traced: false, lacks: nothing, judge }
     }
+
+    /// The same check, skipped where a run shows that this machine lacks something.
+    pub const fn unless(self, lacks: fn(&Run) -> Option<String>) -> Check {
+        Check { lacks, ..self }
+    }
+}
+
+fn nothing(_: &Run) -> Option<String> {
+    None
 }
 
 /// One plan and what was seen of it.

@@ -99,7 +99,10 @@ impl Rounds {
         let run = Run { plan: &plans[index], seen, baseline, sometimes_right: true };
         let results = ["output", "order", "copied", "sparse", "saved"];
         let judges = checks.iter().filter(|c| results.contains(&c.id) && run.plan.checks.contains(&c.id));
-        judges.map(|c| (c.judge)(&run)).all(|finding| !matches!(finding, Err(Objection::Fails(_))))
+        judges
+            .filter(|c| (c.lacks)(&run).is_none())
+            .map(|c| (c.judge)(&run))
+            .all(|finding| !matches!(finding, Err(Objection::Fails(_))))
     }
 
     fn make_all(

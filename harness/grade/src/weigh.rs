@@ -59,23 +59,28 @@ fn concerned(check: &Check, plans: &[Plan], rounds: &Rounds) -> bool {
 
 fn weigh_one(check: &Check, plans: &[Plan], rounds: &Rounds, subject: &Subject) -> CheckResult {
     let mut judged = Vec::new();
-    let mut untraced = None;
+    let mut impossible = None;
     for (index, (plan, seen)) in plans.iter().zip(&rounds.seen).enumerate() {
         let judges = plan.checks.contains(&check.id) && rounds.asked.is_none_or(|one| one == index);
         let Some(seen) = seen.as_ref().filter(|_| judges) else { continue };
         if let Tracing::NotPermitted(why) = &seen.tracing
             && (check.traced || plan.needs_tracing())
         {
-            untraced.get_or_insert(why);
+            impossible.get_or_insert(format!("tracing not permitted: {why}"));
             continue;
         }
         let baseline = rounds.baseline(plans, index);
         let sometimes_right = rounds.sometimes_right(plans, index);
-        let objection = (check.judge)(&Run { plan, seen, baseline, sometimes_right }).err();
+        let run = Run { plan, seen, baseline, sometimes_right };
+        if let Some(why) = (check.lacks)(&run) {
+            impossible.get_or_insert(why);
+            continue;
+        }
+        let objection = (check.judge)(&run).err();
         judged.push(Judged { index, plan, objection });
     }
-    if let (true, Some(why)) = (judged.is_empty(), untraced) {
-        return result(check, CheckOutcome::Skipped, &format!("tracing not permitted: {why}"));
+    if let (true, Some(why)) = (judged.is_empty(), impossible) {
+        return result(check, CheckOutcome::Skipped, &why);
     }
     let failed = judged.iter().find_map(|j| match &j.objection {
         Some(Objection::Fails(failure)) => Some((j, failure)),

@@ -150,7 +150,7 @@ pub enum Call {
     },
     /// A call whose result is a new descriptor of another kind: `memfd_create`, `eventfd2`, `socket`, `epoll_create1`, `io_uring_setup`, …
     NewDescriptor {
-        /// Flags argument.
+        /// Flags argument (for `io_uring_setup`, those of its parameters).
         flags: i32,
         /// What was made.
         object: Option<ObjectId>,
@@ -174,6 +174,8 @@ pub enum Call {
         fd: i32,
         /// What it names.
         object: Option<ObjectId>,
+        /// Where the bytes go in the reader's memory; of several pieces, the first.
+        address: u64,
         /// Bytes asked for.
         asked: u64,
         /// Offset of the positioned kinds.

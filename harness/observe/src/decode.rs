@@ -34,6 +34,9 @@ impl Caller<'_> {
     }
 }
 
+/// Where the flags lie in `struct io_uring_params`.
+const URING_FLAGS: u64 = 8;
+
 /// Decodes a call at its entry.
 pub(crate) fn entry(caller: &Caller<'_>, sysno: Sysno, a: [u64; 6]) -> Call {
     memory_call(sysno, a)
@@ -69,14 +72,19 @@ fn memory_call(sysno: Sysno, a: [u64; 6]) -> Option<Call> {
 fn transfer(caller: &Caller<'_>, sysno: Sysno, a: [u64; 6]) -> Option<Call> {
     let fd = a[0] as i32;
     let object = caller.object(fd);
-    let read = |asked, offset| Call::Read { fd, object, asked, offset, data: Vec::new() };
+    let read = |address, asked, offset| Call::Read { fd, object, address, asked, offset, data: Vec::new() };
     let write = |address, asked, offset, data| Call::Write { fd, object, address, asked, offset, data };
     Some(match c_long::from(sysno.0) {
-        libc::SYS_read | libc::SYS_recvfrom => read(a[2], None),
-        libc::SYS_pread64 => read(a[2], Some(a[3])),
-        libc::SYS_readv => read(memory::vectors(caller.tid, a[1], a[2], 0).1, None),
-        libc::SYS_preadv | libc::SYS_preadv2 => read(memory::vectors(caller.tid, a[1], a[2], 0).1, Some(a[3])),
-        libc::SYS_recvmsg => read(message_vectors(caller, a[1]).1, None),
+        libc::SYS_read | libc::SYS_recvfrom => read(a[1], a[2], None),
+        libc::SYS_pread64 => read(a[1], a[2], Some(a[3])),
+        libc::SYS_readv => read(first_vector(caller, a[1]), memory::vectors(caller.tid, a[1], a[2], 0).1, None),
+        libc::SYS_preadv | libc::SYS_preadv2 => {
+            read(first_vector(caller, a[1]), memory::vectors(caller.tid, a[1], a[2], 0).1, Some(a[3]))
+        }
+        libc::SYS_recvmsg => {
+            let vectors = memory::word(caller.tid, a[1] + 16).unwrap_or(0);
+            read(first_vector(caller, vectors), message_vectors(caller, a[1]).1, None)
+        }
         libc::SYS_write | libc::SYS_sendto => write(a[1], a[2], None, caller.bytes(a[1], a[2])),
         libc::SYS_pwrite64 => write(a[1], a[2], Some(a[3]), caller.bytes(a[1], a[2])),
         libc::SYS_writev | libc::SYS_pwritev | libc::SYS_pwritev2 => {
@@ -142,9 +150,9 @@ fn descriptor_call(caller: &Caller<'_>, sysno: Sysno, a: [u64; 6]) -> Option<Cal
         | libc::SYS_inotify_init
         | libc::SYS_signalfd
         | libc::SYS_accept
-        | libc::SYS_io_uring_setup
         | libc::SYS_perf_event_open
         | libc::SYS_pidfd_getfd => new(0),
+        libc::SYS_io_uring_setup => new(memory::half(caller.tid, a[1] + URING_FLAGS).map_or(0, u64::from)),
         libc::SYS_lseek => Call::Seek { fd, object, offset: a[1] as i64, whence: a[2] as i32 },
         libc::SYS_fsync | libc::SYS_fdatasync | libc::SYS_sync_file_range | libc::SYS_syncfs => {
             Call::Sync { fd, object }

@@ -60,6 +60,7 @@ impl Registry {
                 format!("socket {}", letters(self.sockets))
             }
             ObjectKind::Fifo(path) => format!("FIFO {}", path.display()),
+            ObjectKind::Directory(path) if path.as_os_str().is_empty() => "the working directory".into(),
             ObjectKind::File(path) | ObjectKind::Directory(path) | ObjectKind::Device(path) => {
                 path.display().to_string()
             }

@@ -1,10 +1,16 @@
 //! `09_io`: a copy of a file: whole or not at all, with its mode, of any size.
 
+mod ahead;
 mod kernel;
+mod random;
 mod save;
+mod words;
 
+pub(crate) use ahead::read_ahead;
 pub(crate) use kernel::copy_kernel;
+pub(crate) use random::random_reads;
 pub(crate) use save::save_atomic;
+pub(crate) use words::word_count;
 
 use observe::{Action, Content, Deed, Effect, InputFile, Nth, On, Trigger};
 

@@ -121,7 +121,7 @@ impl Scenario {
     }
 
     pub fn read(&mut self, times: (u64, u64), who: u32, line: u32, (fd, object): (i32, ObjectId), data: &[u8]) {
-        let call = Call::Read { fd, object: Some(object), asked: 4096, offset: None, data: data.into() };
+        let call = Call::Read { fd, object: Some(object), address: 0, asked: 4096, offset: None, data: data.into() };
         self.call(times, who, line, call, Some(Ok(data.len() as i64)));
     }
 

@@ -43,7 +43,7 @@ pub(super) fn own_write_end() -> Observation {
     s.write((1380, 1395), 0, 18, (4, pipe), b"Hi Child!");
     s.close(1440, 0, 19, (4, pipe));
     s.print(1_490, child, 33, b"Hi Child!");
-    let read = Call::Read { fd: 3, object: Some(pipe), asked: 64, offset: None, data: Vec::new() };
+    let read = Call::Read { fd: 3, object: Some(pipe), address: 0, asked: 64, offset: None, data: Vec::new() };
     s.call((1_530, 1_530), child, 31, read, None);
     s.call((1_470, 1_470), 0, 20, Call::Wait { pid: 11, options: 0, reaped: None }, None);
     stop(&mut s, 120_000);
