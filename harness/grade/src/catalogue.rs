@@ -111,6 +111,7 @@ impl Exercise {
     }
 }
 
+const ADDRESS_SPACE: Module = Module { folder: "01_address_space", short: "address_space", title: "Address spaces" };
 const MMAP: Module = Module { folder: "03_mmap", short: "mmap", title: "Mapped files" };
 const FORK: Module = Module { folder: "04_fork", short: "fork", title: "Processes that share memory" };
 const PIPES: Module = Module { folder: "05_pipes", short: "pipes", title: "Pipes" };
@@ -130,6 +131,42 @@ struct Row {
 }
 
 const ROWS: &[Row] = &[
+    Row {
+        name: "address_split",
+        module: ADDRESS_SPACE,
+        file: "address_split.rs",
+        kind: Kind::Write,
+        usage: "address_split PAGE_BYTES ADDR…",
+        title: "a page, and where in it",
+        spec: spec::address_space::address_split,
+    },
+    Row {
+        name: "page_math",
+        module: ADDRESS_SPACE,
+        file: "page_math.rs",
+        kind: Kind::Write,
+        usage: "page_math VA_BITS PAGE_BYTES ENTRY_BYTES [LEVEL_BITS…]",
+        title: "what a page table costs",
+        spec: spec::address_space::page_math,
+    },
+    Row {
+        name: "two_level",
+        module: ADDRESS_SPACE,
+        file: "two_level.rs",
+        kind: Kind::Write,
+        usage: "two_level REQUESTS IMAGE",
+        title: "a process's memory in two levels of tables",
+        spec: spec::address_space::two_level,
+    },
+    Row {
+        name: "four_level",
+        module: ADDRESS_SPACE,
+        file: "four_level.rs",
+        kind: Kind::Write,
+        usage: "four_level REQUESTS IMAGE",
+        title: "four levels, three sizes of pages",
+        spec: spec::address_space::four_level,
+    },
     Row {
         name: "map_read",
         module: MMAP,

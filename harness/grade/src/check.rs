@@ -63,6 +63,8 @@ pub enum Objection {
     Fails(Box<Failure>),
     /// The run does not tell: the program ended before it came to it.
     Open(String),
+    /// This machine has not what it takes to find out; in words.
+    Unavailable(String),
 }
 
 /// What is wrong, where, and what shows it.
@@ -126,5 +128,10 @@ impl Objection {
     /// The run does not tell.
     pub fn open(why: impl Into<String>) -> Objection {
         Objection::Open(why.into())
+    }
+
+    /// This machine has not what it takes.
+    pub fn unavailable(why: impl Into<String>) -> Objection {
+        Objection::Unavailable(why.into())
     }
 }

@@ -12,6 +12,8 @@ pub struct Demo {
     pub launch: Launch,
     /// What was seen.
     pub observation: Observation,
+    /// What the program's work is about, drawn in lines of text; empty where the calls show it.
+    pub drawing: Vec<String>,
     /// What happened, a sentence each, in order.
     pub story: Vec<String>,
 }
@@ -39,6 +41,7 @@ impl Grader {
         self.check_interrupt()?;
         let observation = self.observer().run(&launch)?;
         let story = story::tell(&observation);
-        Ok(Demo { launch, observation, story })
+        let drawing = plan.drawing.map(|draw| draw(&plan, &observation)).unwrap_or_default();
+        Ok(Demo { launch, observation, drawing, story })
     }
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use observe::{Action, Fault, InputFile, Launch, Schedule, Stdout, Trigger};
+use observe::{Action, Fault, InputFile, Launch, Observation, Schedule, Stdout, Trigger};
 
 /// One launch of an exercise's specification.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Plan {
     pub expect: Expect,
     /// Ids of the checks that judge it.
     pub checks: Vec<&'static str>,
+    /// Draws, for a demo, what the program's work is about, a line each: what its system calls do not show.
+    pub drawing: Option<fn(&Plan, &Observation) -> Vec<String>>,
 }
 
 /// When a plan is made, and what must have held before.
@@ -64,6 +66,7 @@ impl Plan {
             or_else: None,
             expect: Expect { status: 0, stdout: None, calls: &[], object: None, errno: 0 },
             checks: Vec::new(),
+            drawing: None,
         }
     }
 
@@ -155,6 +158,12 @@ impl Plan {
     /// Sleeps return at once.
     pub fn sleepless(mut self) -> Plan {
         self.launch.elide_sleeps = true;
+        self
+    }
+
+    /// With this drawing.
+    pub fn drawn(mut self, drawing: fn(&Plan, &Observation) -> Vec<String>) -> Plan {
+        self.drawing = Some(drawing);
         self
     }
 

@@ -1,5 +1,6 @@
 //! What is run for each exercise and what must be seen, a file a module.
 
+pub(crate) mod address_space;
 mod common;
 mod copying;
 pub(crate) mod cow_pages;

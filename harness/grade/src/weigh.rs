@@ -107,6 +107,13 @@ fn settled_result(check: &Check, judged: &[Judged], rounds: &Rounds, subject: &S
     if let Some(held) = judged.iter().find(|j| j.objection.is_none()) {
         return CheckResult { plan: Some(plan_ref(held, subject)), ..result(check, CheckOutcome::Passed, "") };
     }
+    let unavailable = judged.iter().find_map(|j| match &j.objection {
+        Some(Objection::Unavailable(why)) => Some(why),
+        _ => None,
+    });
+    if let Some(why) = unavailable {
+        return result(check, CheckOutcome::Skipped, why);
+    }
     let open = judged.iter().find_map(|j| match &j.objection {
         Some(Objection::Open(why)) => Some((j, why)),
         _ => None,

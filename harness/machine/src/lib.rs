@@ -13,9 +13,10 @@
 
 mod access;
 mod entry;
-#[cfg(target_arch = "x86_64")]
+#[cfg_attr(not(target_arch = "x86_64"), path = "no_kvm.rs")]
 mod kvm;
 mod memory;
+mod pages;
 mod paging;
 mod processor;
 mod segments;
@@ -24,7 +25,6 @@ mod walk;
 
 pub use access::{Access, ErrorCode, Kind, Outcome, PageFault, Privilege, STORED};
 pub use entry::{Bits, Entry};
-#[cfg(target_arch = "x86_64")]
 pub use kvm::KvmMachine;
 pub use memory::Memory;
 pub use paging::{Level, Paging, Scheme};

@@ -38,7 +38,15 @@ impl Paging {
     pub fn is_canonical(&self, address: u64) -> bool {
         match self.scheme {
             Scheme::Ia32 => address <= u64::from(u32::MAX),
-            Scheme::FourLevel => ((address as i64) << 16 >> 16) as u64 == address,
+            Scheme::FourLevel => self.canonical(address) == address,
+        }
+    }
+
+    /// The address of which the tables see these bits: in four levels, bit 47 repeated above.
+    pub fn canonical(&self, address: u64) -> u64 {
+        match self.scheme {
+            Scheme::Ia32 => address & u64::from(u32::MAX),
+            Scheme::FourLevel => ((address as i64) << 16 >> 16) as u64,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::access::{Access, ErrorCode, Kind, Outcome, PageFault, Privilege, STORED};
 use crate::entry::Bits;
+use crate::pages::Search;
 use crate::{DescriptorTable, End, Machine, MachineError, Memory, Page, Paging, Processor, SegmentAccess, Walk};
 
 /// A processor's memory management in software.
@@ -20,6 +21,11 @@ impl SoftwareMmu {
     /// The entries that an address leads through; nothing is changed.
     pub fn walk(&self, paging: &Paging, address: u64) -> Walk {
         Walk::of(&self.memory, &self.processor, paging, address)
+    }
+
+    /// The pages that the tables map, each with its first address, in the order of the tables; at most so many.
+    pub fn pages(&self, paging: &Paging, most: usize) -> Vec<(u64, Page)> {
+        Search::new(&self.memory, &self.processor, paging, most).run()
     }
 
     /// An access to a page is made: the entries on its way get their accessed bits, and the page's own its dirty bit

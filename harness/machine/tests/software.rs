@@ -1,8 +1,8 @@
 //! The software MMU by itself: what the manual says, and that nothing in memory keeps it from an answer.
 
 use machine::{
-    Access, Bits, DescriptorTable, End, ErrorCode, Kind, Machine, MachineError, Outcome, PageFault, Paging, Privilege,
-    Processor, Scheme, SegmentAccess, SoftwareMmu,
+    Access, Bits, DescriptorTable, End, ErrorCode, Kind, Machine, MachineError, Outcome, Page, PageFault, Paging,
+    Privilege, Processor, Scheme, SegmentAccess, SoftwareMmu,
 };
 use proptest::prelude::*;
 
@@ -91,6 +91,21 @@ fn a_segment_relocates_and_its_limit_is_the_last_offset_inside() {
     assert_eq!(at(1, 0x100), Outcome::Protection { error_code: 0 });
     assert_eq!(at(2, 0), Outcome::Protection { error_code: 0x10 });
     assert_eq!(at(0, 0), Outcome::Protection { error_code: 0 });
+}
+
+#[test]
+fn the_pages_of_tables_are_those_that_can_be_reached() {
+    let machine = ia32(0x2000 | FULL, 0x5000 | Bits::PRESENT);
+    let page = Page { base: 0x5000, size: 4096, writable: false, user: false, executable: true };
+    assert_eq!(machine.pages(&Paging::ia32(ROOT), 10), [(0x40_3000, page)]);
+}
+
+#[test]
+fn a_table_that_is_its_own_table_maps_no_more_pages_than_are_wanted() {
+    let image: Vec<u8> = (0..512).flat_map(|_| 7_u64.to_le_bytes()).collect();
+    let mut machine = SoftwareMmu::new(0x1000, Processor::default());
+    machine.load(&image).unwrap();
+    assert_eq!(machine.pages(&Paging::four_level(0), 1000).len(), 1000);
 }
 
 fn paging() -> impl Strategy<Value = Paging> {

@@ -36,10 +36,16 @@ pub fn caption(exercise: &Exercise, demo: &Demo) -> Caption {
     Caption { title: exercise.title.to_owned(), command, story: demo.story.clone() }
 }
 
-/// The timeline and the story, as text.
+/// The timeline, the drawing and the story, as text.
 pub fn told(demo: &Demo, caption: &Caption, width: usize) -> String {
     let mut text = timeline::text(&demo.observation, caption, width, terminal::colored());
     text.push('\n');
+    for line in &demo.drawing {
+        text.push_str(&format!("  {line}\n"));
+    }
+    if !demo.drawing.is_empty() {
+        text.push('\n');
+    }
     for (number, sentence) in (1..).zip(&caption.story) {
         for (i, line) in terminal::wrap(sentence, width.saturating_sub(5)).into_iter().enumerate() {
             text.push_str(&if i == 0 { format!("{number:3}. {line}\n") } else { format!("     {line}\n") });

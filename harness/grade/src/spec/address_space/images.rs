@@ -1,0 +1,106 @@
+//! What the exercises share that leave an image of physical memory: how it is loaded, and how a walk through it is told.
+
+use machine::{End, Machine, MachineError, Paging, SoftwareMmu, Step, Walk};
+use observe::Exit;
+
+use crate::spec::common::text::complaints;
+use crate::spec::common::{endings, output};
+use crate::{Failure, Finding, Objection, Plan, Reason, Run};
+
+/// The name under which every plan asks for an image.
+pub const IMAGE: &str = "image";
+
+/// `image`: the program ends well, and has made the image.
+pub fn made(run: &Run) -> Finding {
+    output(run)?;
+    match run.seen.file(IMAGE) {
+        Some(_) => Ok(()),
+        None => {
+            let words = format!("The program exited with 0, but there is no file {IMAGE}.");
+            Failure::new(Reason::WrongState, words).evidence(endings::command_line(run)).found()
+        }
+    }
+}
+
+/// A machine whose memory is the image, and nothing behind it.
+pub fn loaded(run: &Run) -> Result<SoftwareMmu, Objection> {
+    let image = run.seen.file(IMAGE).filter(|_| run.seen.exit() == Some(Exit::Code(0)));
+    let image = image.ok_or_else(|| Objection::open("there is no image"))?;
+    let mut machine = SoftwareMmu::new(image.bytes.len(), machine::Processor::default());
+    machine.load(&image.bytes).map_err(broken)?;
+    Ok(machine)
+}
+
+/// A machine that cannot answer says nothing of the image.
+pub fn broken(error: MachineError) -> Objection {
+    Objection::unavailable(error.to_string())
+}
+
+/// `refuses`: what is wrong in REQUESTS is told with its line, and there is no image.
+pub fn refuses(run: &Run) -> Finding {
+    endings::ended(run)?;
+    endings::status(run)?;
+    let wrong = |message: String| {
+        let failure = Failure::new(Reason::WrongOutput, message).evidence(endings::command_line(run));
+        failure.evidences(complaints(run.seen)).found()
+    };
+    let number = run.plan.expect.object.clone().unwrap_or_default();
+    let stderr = run.seen.stderr.text();
+    let lines: Vec<&str> = stderr.lines().filter(|line| !line.trim().is_empty()).collect();
+    let named = |line: &str| line.split(|c: char| !c.is_ascii_digit()).any(|word| word == number);
+    match lines.as_slice() {
+        [line] if named(line) => {}
+        [line] => return wrong(format!("The message `{}` does not name line {number}, which is wrong.", line.trim())),
+        [] => return wrong(format!("Standard error says nothing of line {number}, which is wrong.")),
+        more => return wrong(format!("Standard error has {} lines instead of one.", more.len())),
+    }
+    if run.seen.file(IMAGE).is_some() {
+        return wrong(format!("An image was made although line {number} is wrong: it would pass for what was asked."));
+    }
+    Ok(())
+}
+
+/// A plan whose REQUESTS is wrong in this line.
+pub fn refused(plan: Plan, line: usize) -> Plan {
+    let mut plan = plan.exits(1).at(crate::Stage::Refusal).judged_by(&["refuses"]);
+    plan.expect.object = Some(line.to_string());
+    plan
+}
+
+/// The entries that an address met, a line each, and the end of it.
+pub fn told(walk: &Walk, paging: &Paging, address: u64) -> Vec<String> {
+    let mut lines: Vec<String> = walk.steps.iter().enumerate().map(|(depth, step)| entry(depth, step)).collect();
+    let indent = "   ".repeat(walk.steps.len());
+    lines.push(match walk.end {
+        End::Page(page) => {
+            let offset = address & (page.size - 1);
+            format!("{indent}└ frame {:#x} + {offset:#x} = {:#x}", page.base, page.base | offset)
+        }
+        End::Absent => format!("{indent}└ not present: page fault"),
+        End::Reserved => format!("{indent}└ a reserved bit is set: page fault"),
+        End::NotCanonical => {
+            format!("{indent}└ not canonical: no address at all ({} levels)", paging.scheme.levels().len())
+        }
+        End::NoMemory { physical } => format!("{indent}└ its entry would be at {physical:#x}: behind the image's end"),
+    });
+    lines
+}
+
+fn entry(depth: usize, step: &Step) -> String {
+    let indent = "   ".repeat(depth);
+    let (name, index, at, entry) = (step.level.name(), step.index, step.at, step.entry);
+    format!("{indent}└ {name}, entry {index} at {at:#x}: {:#x} {}", entry.0, entry.letters())
+}
+
+/// An address as bits, cut into the parts that choose an entry at each level, with each part's number below.
+pub fn split(paging: &Paging, address: u64) -> Vec<String> {
+    let scheme = paging.scheme;
+    let mut parts: Vec<(u64, usize)> =
+        scheme.levels().iter().map(|level| (level.index(scheme, address), scheme.index_bits() as usize)).collect();
+    parts.push((address & 0xfff, 12));
+    let bits: Vec<String> = parts.iter().map(|(part, width)| format!("{part:0width$b}")).collect();
+    let shown = |part: u64, width: usize| if width == 12 { format!("{part:#x}") } else { part.to_string() };
+    let numbers: Vec<String> =
+        parts.iter().map(|(part, width)| format!("{:^width$}", shown(*part, *width), width = *width)).collect();
+    vec![format!("{address:#x}"), format!("= {}", bits.join(" ")), format!("  {}", numbers.join(" ").trim_end())]
+}
