@@ -202,9 +202,9 @@ impl Layout {
         }
         let folios: Vec<String> =
             self.folios.iter().map(|(size, count)| format!("{count} of {}", bytes(*size))).collect();
-        let pieces = self.runs.map_or(String::new(), |runs| {
-            format!("; in {runs} piece{} of memory", if runs == 1 { "" } else { "s" })
-        });
+        let pieces = self
+            .runs
+            .map_or(String::new(), |runs| format!("; in {runs} piece{} of memory", if runs == 1 { "" } else { "s" }));
         format!("{faults}; folios in the first {}: {}{pieces}", bytes(self.looked_at), folios.join(", "))
     }
 }

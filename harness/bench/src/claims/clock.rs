@@ -77,8 +77,7 @@ fn trace() -> Vec<usize> {
 
 pub fn one_hand(_: &Lab) -> Tried {
     let trace = trace();
-    let [fifo, lru, clock] =
-        [Policy::Fifo, Policy::Lru, Policy::Clock].map(|policy| faults(&trace, FRAMES, policy));
+    let [fifo, lru, clock] = [Policy::Fifo, Policy::Lru, Policy::Clock].map(|policy| faults(&trace, FRAMES, policy));
     let why = format!(
         "on a trace of {} references to {PAGES} pages in {FRAMES} frames the clock, which knows one bit of each, has \
          {clock} faults; knowing when each was last referenced gives {lru} (LRU), knowing only when it came {fifo} \
