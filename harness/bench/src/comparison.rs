@@ -335,6 +335,8 @@ impl Runner<'_> {
             involuntary_switches: count(|t| t.involuntary_switches),
             cached_pages: trials.first().and_then(|t| t.residency).map(|r| r.cached),
             file_pages: trials.first().and_then(|t| t.residency).map(|r| r.pages),
+            resident_bytes: trials.last().and_then(|t| t.work.footprint).map(|f| f.resident),
+            proportional_bytes: trials.last().and_then(|t| t.work.footprint).map(|f| f.proportional),
             predicted_ns: None,
             checksum: format!("{:016x}", entry.checksum),
             verified: trials.iter().all(|t| !t.work.unseen),

@@ -55,6 +55,14 @@ pub enum BenchError {
         /// What is different.
         what: String,
     },
+    /// No file can be made in the directory given.
+    #[error("{}: no file can be made there: {}", dir.display(), reason(source))]
+    BadDirectory {
+        /// As given.
+        dir: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
     /// There is not enough free space for what would be written.
     #[error("{}: {} free, but {} are needed for {purpose}", dir.display(), bytes(*free), bytes(*need))]
     NoSpace {
@@ -137,6 +145,16 @@ impl BenchError {
     pub(crate) fn io(operation: &'static str, object: &Path, source: impl Into<io::Error>) -> Self {
         Self::Io { operation, object: object.display().to_string(), source: source.into() }
     }
+}
+
+/// The kernel's words without its number, and without a path that the message
+/// has already.
+fn reason(source: &io::Error) -> String {
+    let cause = source.raw_os_error().or_else(|| {
+        // As tempfile wraps it.
+        source.get_ref()?.source()?.downcast_ref::<io::Error>()?.raw_os_error()
+    });
+    cause.map_or_else(|| source.to_string(), |number| nix::errno::Errno::from_raw(number).desc().to_owned())
 }
 
 fn nearest(near: &[String]) -> String {

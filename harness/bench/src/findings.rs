@@ -1,6 +1,6 @@
 //! Sentences that a person can act on, made from decided ratios only.
 
-use crate::format::{nanoseconds, significant, throughput};
+use crate::format::{bytes, nanoseconds, significant, throughput};
 use crate::report::{Finding, Group, Report, ResultRow};
 use crate::request::{CacheState, WorkloadName};
 use crate::statistics::{FEWEST, Verdict};
@@ -16,6 +16,7 @@ pub fn findings(report: &Report) -> Vec<Finding> {
             findings.push(finding(&group, false, sentence));
         }
         findings.extend(mapping(&group));
+        findings.extend(one_copy(&group));
     }
     findings.extend(flip(report));
     findings
@@ -140,6 +141,21 @@ fn mapping(group: &Group<'_>) -> Option<Finding> {
         }
     };
     Some(finding(group, row.verdict != Verdict::Undecided, sentence))
+}
+
+/// That processes which map a file have one copy of it: not a matter of time,
+/// but of what the kernel counts.
+fn one_copy(group: &Group<'_>) -> Option<Finding> {
+    let row = group.rows.iter().find(|row| row.strategy == "mmap")?;
+    let (resident, proportional) = (row.resident_bytes?, row.proportional_bytes?);
+    let sentence = format!(
+        "{}: mapping takes {} by the processes\u{2019} own counts (RSS), but there {}: {} (PSS).",
+        heading(group),
+        bytes(resident),
+        if proportional * 10 < resident * 6 { "is one copy for all" } else { "is more than one copy" },
+        bytes(proportional)
+    );
+    Some(finding(group, true, sentence))
 }
 
 /// How much each fault mapped, which is the reason for most of it when warm.

@@ -176,23 +176,34 @@ impl Buffer {
         if self.lies_in_large_pages() { "buffer in 2 MiB pages" } else { "buffer in 4 KiB pages" }
     }
 
-    /// Asks the kernel what backs the buffer (AnonHugePages of smaps).
+    /// Asks the kernel what backs the buffer.
     fn lies_in_large_pages(&self) -> bool {
-        let Ok(smaps) = std::fs::read_to_string("/proc/self/smaps") else { return false };
-        let address = self.map.as_ptr() as usize + self.start;
-        let mut inside = false;
-        for line in smaps.lines() {
-            let head = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
-            if let Some((from, to)) = head
-                && let (Ok(from), Ok(to)) = (usize::from_str_radix(from, 16), usize::from_str_radix(to, 16))
-            {
-                inside = from <= address && address < to;
-            } else if inside && let Some(rest) = line.strip_prefix("AnonHugePages:") {
-                return rest.split_whitespace().next().is_some_and(|kib| kib != "0");
-            }
-        }
-        false
+        smaps_kib("self", self.map.as_ptr() as usize + self.start, "AnonHugePages").is_some_and(|kib| kib > 0)
     }
+
+    /// Has the kernel keep the buffer as an area of its own, whose figures are
+    /// not mixed with its neighbours': by advice that those do not have.
+    pub fn set_apart(&mut self) {
+        // SAFETY: the range is the live mapping; the advice is about core dumps.
+        unsafe { libc::madvise(self.map.as_mut_ptr().cast(), self.map.len(), libc::MADV_DONTDUMP) };
+    }
+}
+
+/// A field of the entry of a process's smaps that holds `address`, in KiB.
+pub fn smaps_kib(process: &str, address: usize, field: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/smaps")).ok()?;
+    let mut inside = false;
+    for line in text.lines() {
+        let first = line.split(' ').next()?;
+        if let Some((from, to)) = first.split_once('-')
+            && let (Ok(from), Ok(to)) = (usize::from_str_radix(from, 16), usize::from_str_radix(to, 16))
+        {
+            inside = from <= address && address < to;
+        } else if inside && first.strip_suffix(':') == Some(field) {
+            return line.split_whitespace().nth(1)?.parse().ok();
+        }
+    }
+    None
 }
 
 /// The wrapping sum of the 64-bit words of `bytes`; a tail shorter than a word

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::costs::Costs;
 use crate::fio::FioCheck;
 use crate::folios::Layout;
+use crate::format::bytes;
 use crate::machine::Machine;
 use crate::request::{CacheState, WorkloadName};
 use crate::statistics::{Estimate, Verdict};
@@ -126,6 +127,13 @@ pub struct ResultRow {
     pub cached_pages: Option<u64>,
     /// Pages that the file has.
     pub file_pages: Option<u64>,
+    /// Bytes of memory of all processes of a trial, as each of them counts its
+    /// own (RSS), where several share a file.
+    #[serde(default)]
+    pub resident_bytes: Option<u64>,
+    /// The same with what they share counted once (PSS).
+    #[serde(default)]
+    pub proportional_bytes: Option<u64>,
     /// The wall time that the primitive costs and these counts give.
     pub predicted_ns: Option<f64>,
     /// The sum of the words read, or the digest of the bytes written, in hex.
@@ -279,6 +287,23 @@ impl Group<'_> {
             title.push_str(shape);
         }
         title
+    }
+
+    /// What the memory of all processes came to, in words; `None` where that
+    /// was not asked.
+    pub fn footprint(&self) -> Option<String> {
+        let parts: Vec<String> = self
+            .rows
+            .iter()
+            .filter(|row| !row.again)
+            .filter_map(|row| {
+                let (resident, proportional) = (bytes(row.resident_bytes?), bytes(row.proportional_bytes?));
+                Some(format!("{} {resident} and {proportional}", row.strategy))
+            })
+            .collect();
+        (!parts.is_empty()).then(|| {
+            format!("memory of all processes, as each counts it (RSS) and shared out (PSS): {}", parts.join(", "))
+        })
     }
 
     /// Whether a time per operation says more than bytes a second.

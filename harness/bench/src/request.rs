@@ -30,7 +30,7 @@ pub enum WorkloadName {
     Write,
     /// Read, change and write back each record of a file in turn.
     Records,
-    /// Two processes checksum the same file at the same time.
+    /// Two, four and eight processes checksum the same file at the same time.
     Share,
     /// Open, checksum and close many small files.
     Small,
@@ -38,7 +38,7 @@ pub enum WorkloadName {
     Shape,
     /// Move bytes from one process to another.
     Pipe,
-    /// Round trips of one small message between two processes.
+    /// Small messages between two processes: there and back, and one way.
     Ipc,
 }
 
@@ -87,11 +87,11 @@ impl WorkloadName {
             Self::Update => "add to counters of random records, in place",
             Self::Write => "write a new file and make it durable",
             Self::Records => "read, change and write back every record",
-            Self::Share => "two processes checksum one file at once",
+            Self::Share => "several processes checksum one file at once",
             Self::Small => "open, checksum and close many small files",
             Self::Shape => "one scan, cached in pages of different sizes",
             Self::Pipe => "move bytes from one process to another",
-            Self::Ipc => "round trips of a small message",
+            Self::Ipc => "small messages, there and back and one way",
         }
     }
 }

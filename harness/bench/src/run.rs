@@ -18,7 +18,7 @@ use crate::model;
 use crate::report::{Discarded, FileFacts, Report, SCHEMA, Skipped};
 use crate::request::{CacheChoice, CacheState, Progress, Request, WorkloadName};
 use crate::sample::Canary;
-use crate::strategy::{Strategy, Tier, external, random, rescan, scan};
+use crate::strategy::{Strategy, Tier, external, ipc, random, rescan, scan, share, small};
 use crate::subject::{Subject, Workshop};
 use crate::workload::file::FileArena;
 use crate::workload::many::SmallFiles;
@@ -37,8 +37,9 @@ const RECORDS: u64 = 4 << 20;
 const SIZES: [u64; 7] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20];
 const SMALL_BYTES: u64 = 32 << 20;
 
-/// Round trips of one trial of *ipc*.
+/// Round trips, and messages one way, of one trial of *ipc*.
 const TRIPS: u64 = 2000;
+const MESSAGES: u64 = 1 << 15;
 
 /// Compares strategies as the request says.
 ///
@@ -155,10 +156,12 @@ impl<'a> Run<'a> {
         match workload {
             WorkloadName::Shape => return self.shapes(deadline, on),
             WorkloadName::Small => return self.small_files(deadline, on),
+            WorkloadName::Share => return self.sharers(deadline, on),
+            WorkloadName::Ipc => return self.messages(deadline, on),
             _ => {}
         }
         let mut arena = self.arena(workload, state)?;
-        let strategies = self.strategies(workload, state);
+        let strategies = self.strategies(workload, state, &|| workload::strategies(workload));
         self.note_meaningless(workload, state);
         self.compare(Group { workload, cache: state, shape: None }, arena.as_mut(), strategies, deadline, on)
     }
@@ -256,10 +259,7 @@ impl<'a> Run<'a> {
         let interrupted = Arc::clone(&self.request.interrupted);
         let seed = self.request.seed;
         match workload {
-            WorkloadName::Pipe => {
-                return Ok(Box::new(TalkArena::stream(target, self.request.size, interrupted)));
-            }
-            WorkloadName::Ipc => return Ok(Box::new(TalkArena::messages(target, TRIPS, interrupted))),
+            WorkloadName::Pipe => return Ok(Box::new(TalkArena::stream(target, self.request.size, interrupted))),
             _ => {}
         }
         let Some(subject) = self.subject.clone() else {
@@ -287,15 +287,13 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// The strategies that take part: baseline, the same once more, the others.
-    fn strategies(&self, workload: WorkloadName, state: CacheState) -> Vec<Strategy> {
+    /// The strategies of a list that take part: baseline, the same once more,
+    /// the others.
+    fn strategies(&self, workload: WorkloadName, state: CacheState, list: &dyn Fn() -> Vec<Strategy>) -> Vec<Strategy> {
         let full = !self.request.quick && self.request.budget >= ROOMY;
-        let mut all = workload::strategies(workload);
-        if all.is_empty() {
-            return all;
-        }
+        let mut all = list();
         let baseline = all.remove(0);
-        let mut again = workload::strategies(workload).remove(0);
+        let mut again = list().remove(0);
         again.name.push_str("_again");
         let others = all.into_iter().filter(|s| match &self.request.strategies {
             Some(names) => names.contains(&s.name),
@@ -334,15 +332,49 @@ impl<'a> Run<'a> {
             if self.stopped() {
                 break;
             }
-            let until =
-                Instant::now() + deadline.saturating_duration_since(Instant::now()) / (SIZES.len() - done) as u32;
+            let until = part_of(deadline, SIZES.len() - done);
             let count = (SMALL_BYTES / size).clamp(2, 500) as usize;
             let shape = format!("{count} files of {}", bytes(size));
             on(Progress::Phase { what: &format!("write {shape}") });
             let interrupted = Arc::clone(&self.request.interrupted);
             let mut arena = SmallFiles::new(&self.workshop, count, size, self.request.seed, interrupted)?;
-            let strategies = self.strategies(WorkloadName::Small, CacheState::Warm);
+            let strategies = self.strategies(WorkloadName::Small, CacheState::Warm, &small::strategies);
             let group = Group { workload: WorkloadName::Small, cache: CacheState::Warm, shape: Some(shape) };
+            self.compare(group, &mut arena, strategies, until, on)?;
+        }
+        Ok(())
+    }
+
+    /// The same file, scanned by more and more processes at once.
+    fn sharers(&mut self, deadline: Instant, on: &mut dyn FnMut(Progress<'_>)) -> Result<(), BenchError> {
+        for (done, processes) in share::PROCESSES.into_iter().enumerate() {
+            if self.stopped() {
+                break;
+            }
+            let until = part_of(deadline, share::PROCESSES.len() - done);
+            let mut arena = self.arena(WorkloadName::Share, CacheState::Warm)?;
+            let strategies = self.strategies(WorkloadName::Share, CacheState::Warm, &|| share::strategies(processes));
+            let shape = Some(format!("{processes} processes"));
+            let group = Group { workload: WorkloadName::Share, cache: CacheState::Warm, shape };
+            self.compare(group, arena.as_mut(), strategies, until, on)?;
+        }
+        Ok(())
+    }
+
+    /// Messages there and back, and messages one way.
+    fn messages(&mut self, deadline: Instant, on: &mut dyn FnMut(Progress<'_>)) -> Result<(), BenchError> {
+        type List = fn() -> Vec<Strategy>;
+        let ways: [(&str, u64, List); 2] =
+            [(ipc::TRIPS, TRIPS, ipc::round_trips), (ipc::ONE_WAY, MESSAGES, ipc::one_way)];
+        for (done, (shape, count, list)) in ways.into_iter().enumerate() {
+            if self.stopped() {
+                break;
+            }
+            let until = part_of(deadline, ways.len() - done);
+            let target = self.workshop.path("target");
+            let mut arena = TalkArena::messages(target, count, Arc::clone(&self.request.interrupted));
+            let strategies = self.strategies(WorkloadName::Ipc, CacheState::None, &list);
+            let group = Group { workload: WorkloadName::Ipc, cache: CacheState::None, shape: Some(shape.to_owned()) };
             self.compare(group, &mut arena, strategies, until, on)?;
         }
         Ok(())
@@ -356,8 +388,7 @@ impl<'a> Run<'a> {
             if self.stopped() {
                 break;
             }
-            let until =
-                Instant::now() + deadline.saturating_duration_since(Instant::now()) / (shapes.len() - done) as u32;
+            let until = part_of(deadline, shapes.len() - done);
             let name = shape.name();
             on(Progress::Phase { what: &format!("have {} {name}", bytes(subject.size())) });
             let target = self.workshop.path("target");
@@ -452,6 +483,11 @@ struct Group {
     shape: Option<String>,
 }
 
+/// The end of the first of so many parts that share the time until `deadline`.
+fn part_of(deadline: Instant, parts: usize) -> Instant {
+    Instant::now() + deadline.saturating_duration_since(Instant::now()) / parts as u32
+}
+
 /// How long a round of trials takes, roughly, beside the others': the budget is
 /// shared by it.
 fn weight(workload: WorkloadName, state: CacheState) -> u32 {
@@ -459,6 +495,7 @@ fn weight(workload: WorkloadName, state: CacheState) -> u32 {
         (WorkloadName::Copy, CacheState::Cold) => 6,
         (WorkloadName::Copy | WorkloadName::Write, _) | (_, CacheState::Cold) => 4,
         (WorkloadName::Shape | WorkloadName::Small, _) => 8,
+        (WorkloadName::Share, _) => 6,
         (WorkloadName::Pipe, _) => 3,
         _ => 2,
     }

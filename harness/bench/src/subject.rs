@@ -45,16 +45,12 @@ impl Workshop {
     /// When no directory can be made there.
     pub fn new(dir: Option<&Path>) -> Result<Self, BenchError> {
         let parent = dir.map_or_else(default_dir, Path::to_owned);
-        let metadata = std::fs::metadata(&parent).map_err(|e| BenchError::io("look at", &parent, e))?;
-        if !metadata.is_dir() {
-            let source = io::Error::from_raw_os_error(libc::ENOTDIR);
-            return Err(BenchError::io("write in", &parent, source));
+        let refused = |source| BenchError::BadDirectory { dir: parent.clone(), source };
+        if !std::fs::metadata(&parent).map_err(refused)?.is_dir() {
+            return Err(refused(io::Error::from_raw_os_error(libc::ENOTDIR)));
         }
         sweep(&parent);
-        let dir = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .tempdir_in(&parent)
-            .map_err(|e| BenchError::io("make a directory in", &parent, e))?;
+        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&parent).map_err(refused)?;
         let lock = lock(dir.path());
         Ok(Self { dir, _lock: lock })
     }
@@ -450,6 +446,18 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, [1u8; 5000]).unwrap();
         assert!(subject.ensure_unchanged().is_err());
+    }
+
+    #[test]
+    fn a_place_where_no_file_can_be_made_is_named_with_the_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        File::create(&file).unwrap();
+        let message = |dir: &Path| Workshop::new(Some(dir)).unwrap_err().to_string();
+        assert!(message(&file).ends_with("file: no file can be made there: Not a directory"), "{}", message(&file));
+        let none = dir.path().join("none");
+        assert!(message(&none).ends_with("No such file or directory"), "{}", message(&none));
+        assert_eq!(message(Path::new("/proc")), "/proc: no file can be made there: No such file or directory");
     }
 
     #[test]

@@ -64,7 +64,9 @@ impl Report {
             lines.extend(group_lines(&group, style));
             let layout = self.layout(&group).map(Layout::words);
             let model = ModelError::of(&group).map(|error| error.words());
-            for text in layout.iter().chain(&model).flat_map(|words| wrap(words, style.columns() - 2)) {
+            for text in
+                layout.iter().chain(&group.footprint()).chain(&model).flat_map(|words| wrap(words, style.columns() - 2))
+            {
                 lines.push(TableRow { kind: LineKind::Remark, text: format!("  {text}") });
             }
             let here = self.skipped.iter().filter(|s| group.has(s));

@@ -244,3 +244,69 @@ fn shapes_for_which_the_time_did_not_suffice_are_listed() {
     assert!(lines.iter().any(|line| line.contains("written 4 MiB at a time: no trial could be kept")), "{lines:?}");
     assert!(report.text(bench::table::Style::default()).contains("written 4 MiB at a time"));
 }
+
+/// Has the calling thread, and what it starts, be refused a system call.
+fn forbid(call: libc::c_long) {
+    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let mut program = [
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
+        libc::sock_filter { jf: 1, ..statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, call as u32) },
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+    ];
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: the filter and its program live through the calls, which copy them.
+    let done = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) == 0
+    };
+    assert!(done, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn without_io_uring_the_rest_is_measured_and_the_reason_given() {
+    let uring = std::thread::spawn(|| {
+        forbid(libc::SYS_io_uring_setup);
+        let request = Request {
+            cache: CacheChoice::Warm,
+            workloads: vec![WorkloadName::Scan],
+            strategies: Some(vec!["uring_256k".to_owned(), "mmap".to_owned()]),
+            ..request()
+        };
+        compare(&request, &mut |_| {}).unwrap()
+    });
+    let report = uring.join().unwrap();
+    assert!(report.results.iter().any(|row| row.strategy == "mmap"));
+    let why = &report.skipped.iter().find(|s| s.strategy.as_deref() == Some("uring_256k")).unwrap().why;
+    assert!(why.contains("io_uring is forbidden here"), "{why}");
+    assert!(report.machine.services.iter().any(|(name, answer)| name == "io_uring" && answer.starts_with("no")));
+}
+
+#[test]
+fn processes_that_map_one_file_have_one_copy_of_it() {
+    let request = Request { workloads: vec![WorkloadName::Share], ..request() };
+    let report = compare(&request, &mut |_| {}).unwrap();
+    let shapes: Vec<_> = report.groups().iter().map(|group| group.shape.unwrap().to_owned()).collect();
+    assert_eq!(shapes[0], "2 processes");
+    for group in report.groups() {
+        let processes: u64 = group.shape.unwrap().split(' ').next().unwrap().parse().unwrap();
+        let mapped = group.rows.iter().find(|row| row.strategy == "mmap").unwrap();
+        let read = group.rows.iter().find(|row| row.baseline).unwrap();
+        assert_eq!(mapped.resident_bytes, Some(processes * mapped.bytes));
+        assert!(mapped.proportional_bytes.unwrap() <= mapped.bytes * 11 / 10, "{mapped:?}");
+        assert_eq!(read.resident_bytes, Some(processes * read.block_bytes.unwrap()));
+        assert_eq!(read.resident_bytes, read.proportional_bytes);
+    }
+    assert!(report.findings.iter().any(|finding| finding.sentence.contains("one copy for all")));
+}
+
+#[test]
+fn messages_go_there_and_back_and_one_way() {
+    let request = Request { workloads: vec![WorkloadName::Ipc], ..request() };
+    let report = compare(&request, &mut |_| {}).unwrap();
+    let has = |shape: &str, strategy: &str| {
+        report.results.iter().any(|row| row.shape.as_deref() == Some(shape) && row.strategy == strategy && row.verified)
+    };
+    assert!(has("there and back", "futex") && has("there and back", "fifo"), "{:?}", report.skipped);
+    assert!(has("one way", "pipe_batched") && has("one way", "ring_futex"), "{:?}", report.skipped);
+}

@@ -206,19 +206,7 @@ pub struct Paired {
 
 /// A field of the entry of /proc/self/smaps that holds `address`, in KiB.
 pub fn smaps_kib(address: *const u8, field: &str) -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/smaps").ok()?;
-    let mut inside = false;
-    for line in text.lines() {
-        let first = line.split(' ').next()?;
-        if let Some((from, to)) = first.split_once('-')
-            && let (Ok(from), Ok(to)) = (usize::from_str_radix(from, 16), usize::from_str_radix(to, 16))
-        {
-            inside = from <= address as usize && (address as usize) < to;
-        } else if inside && first.strip_suffix(':') == Some(field) {
-            return line.split_whitespace().nth(1)?.parse().ok();
-        }
-    }
-    None
+    crate::memory::smaps_kib("self", address as usize, field)
 }
 
 /// Bytes of `pages` pages.

@@ -69,6 +69,7 @@ impl Report {
                 h2 { (group.title()) }
                 p.soft { (group.workload.what()) ": " (bytes(size)) " a trial." }
                 @if let Some(layout) = self.layout(group) { p.soft { "How the file lay in the cache: " (layout.words()) "." } }
+                @if let Some(footprint) = group.footprint() { p.soft { (capital(&footprint)) "." } }
                 div.pair {
                     (speeds(group))
                     (times(group))
@@ -161,6 +162,11 @@ impl Report {
             }
         }
     }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// The baseline's second row is named by what it is for.

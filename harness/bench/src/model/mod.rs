@@ -13,6 +13,7 @@ use crate::memory::page_size;
 use crate::report::ResultRow;
 use crate::request::{CacheState, WorkloadName};
 use crate::statistics::Estimate;
+use crate::strategy::ipc;
 use crate::strategy::random::BLOCK;
 
 /// The predicted wall time of a row, in nanoseconds; `None` where the model has
@@ -32,7 +33,7 @@ pub fn predict(row: &ResultRow, costs: &Costs, probe: Option<&Probe>) -> Option<
         WorkloadName::Share => share(&terms),
         WorkloadName::Small => small(&terms),
         WorkloadName::Pipe => pipe(&terms),
-        WorkloadName::Ipc => ipc(&terms),
+        WorkloadName::Ipc => messages(&terms),
     }
 }
 
@@ -221,16 +222,19 @@ fn write(terms: &Terms<'_>) -> Option<f64> {
     }
 }
 
-/// Both processes do the same at the same time, from a wake-up on.
+/// All processes do the same at the same time, from a wake-up on; where there
+/// are more of them than processors, these are shared.
 fn share(terms: &Terms<'_>) -> Option<f64> {
     let (row, probe) = (terms.row, terms.probe?);
+    let processes: usize = row.shape.as_deref()?.split(' ').next()?.parse().ok()?;
+    let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
     let woken = ns(terms.costs.pipe_round_trip_ns)? / 2.0;
-    match terms.name() {
-        "mmap" | "mmap_private" | "mmap_inherited" => {
-            Some(woken + terms.sum_in_place()? + terms.pages() * probe.touch_page_ns)
-        }
-        _ => Some(woken + terms.kib() * (probe.read_kib(row.block_bytes) + terms.sum_copied()?)),
-    }
+    let each = match terms.name() {
+        // Inherited or not, each process has page tables of its own to fill.
+        name if name.starts_with("mmap") => terms.sum_in_place()? + terms.pages() * probe.touch_page_ns,
+        _ => terms.kib() * (probe.read_kib(row.block_bytes) + terms.sum_copied()?),
+    };
+    Some(woken + each * (processes as f64 / processors as f64).max(1.0))
 }
 
 fn small(terms: &Terms<'_>) -> Option<f64> {
@@ -281,7 +285,11 @@ fn pipe(terms: &Terms<'_>) -> Option<f64> {
     }
 }
 
-fn ipc(terms: &Terms<'_>) -> Option<f64> {
+fn messages(terms: &Terms<'_>) -> Option<f64> {
+    // One way, messages wait for each other as the scheduler has it.
+    if terms.row.shape.as_deref() != Some(ipc::TRIPS) {
+        return None;
+    }
     let trip = match terms.name() {
         "spin" => ns(terms.costs.line_round_trip_ns)?,
         _ => ns(terms.costs.pipe_round_trip_ns)?,

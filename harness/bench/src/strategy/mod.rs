@@ -89,12 +89,23 @@ pub struct Work {
     pub program: bool,
     /// Whether nobody looked at the bytes, so that they cannot be checked.
     pub unseen: bool,
+    /// What the memory of all its processes came to, where that was asked.
+    pub footprint: Option<Footprint>,
     /// When the last byte was there, where a process must still be waited for
     /// that has nothing more to do.
     pub ended: Option<Instant>,
     /// What the workload keeps from run to run, and whose end is therefore not
     /// to be timed.
     pub kept: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+/// Memory of several processes, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Footprint {
+    /// As each process counts it (RSS), added up.
+    pub resident: u64,
+    /// With what is shared counted once (PSS).
+    pub proportional: u64,
 }
 
 /// Why a run of a strategy did not end well.

@@ -161,25 +161,25 @@ fn ends(plan: &Plan) -> Result<(OwnedFd, OwnedFd), Fault> {
 }
 
 /// Makes a child wait for one byte before it begins.
-struct Gate {
+pub struct Gate {
     wait: OwnedFd,
     open: OwnedFd,
 }
 
 impl Gate {
-    fn new() -> Result<Self, Fault> {
+    pub fn new() -> Result<Self, Fault> {
         let (wait, open) = copy::pipe(4096)?;
         Ok(Self { wait, open })
     }
 
     /// To be called by the child.
-    fn pass(&self) -> bool {
+    pub fn pass(&self) -> bool {
         let mut byte = 0u8;
         // SAFETY: one byte into `byte`.
         unsafe { libc::read(self.wait.as_raw_fd(), (&raw mut byte).cast(), 1) == 1 }
     }
 
-    fn open(&self) -> Result<(), Fault> {
+    pub fn open(&self) -> Result<(), Fault> {
         // SAFETY: one byte from a string.
         if unsafe { libc::write(self.open.as_raw_fd(), c"g".as_ptr().cast(), 1) } == 1 {
             Ok(())

@@ -1,97 +1,221 @@
-//! Two processes checksum the same file at the same time.
+//! Several processes checksum the same file at the same time.
+//!
+//! Once they have, and outside the timed part, each takes the memory that its
+//! way needs once more and keeps it, and the kernel is asked how much of that
+//! each counts as its own (RSS) and how much is left when what is shared is
+//! shared out (PSS).
 
 use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Instant;
 
-use super::{Fault, Prepared, Strategy, Task, Work, buffer, call, size_name};
-use crate::memory::{Mapping, sum};
+use super::{Fault, Footprint, Prepared, Strategy, Task, Work, buffer, call, copy, size_name};
+use crate::memory::{Buffer, Mapping, smaps_kib, sum, touch};
 use crate::process::{Child, End};
 
+/// How many processes there are, in turn.
+pub const PROCESSES: [usize; 3] = [2, 4, 8];
+
 /// Every strategy of the workload; the first is what the others are compared with.
-pub fn strategies() -> Vec<Strategy> {
-    vec![
-        read(64 << 10),
-        Strategy::new("mmap", "each maps the file shared", None, |task| {
+pub fn strategies(processes: usize) -> Vec<Strategy> {
+    let map = |name: &str, what: &str, flags: i32| {
+        Strategy::new(name, what, None, move |task| {
             let file = task.open()?;
-            both(task, move || mapped(&file, task.size, libc::MAP_SHARED))
-        }),
-        Strategy::new("mmap_inherited", "one mapping, inherited and touched before", None, |task| {
-            let file = task.open()?;
-            let len = task.size as usize;
-            let mapping = Mapping::file(&file, 0, len, libc::PROT_READ, libc::MAP_SHARED).map_err(call("mmap"))?;
-            crate::memory::touch(&mapping);
-            both(task, move || Some(mapping.sum(0, len)))
-        }),
-        read(256 << 10),
-        Strategy::new("mmap_private", "each maps the file privately", None, |task| {
-            let file = task.open()?;
-            both(task, move || mapped(&file, task.size, libc::MAP_PRIVATE))
+            together(task, processes, Mapped { file, size: task.size as usize, flags })
         })
-        .full(),
+    };
+    vec![
+        read(64 << 10, processes),
+        map("mmap", "each maps the file shared", libc::MAP_SHARED),
+        Strategy::new("mmap_inherited", "one mapping, inherited and touched before", None, move |task| {
+            let file = task.open()?;
+            let mapping = Mapping::file(&file, 0, task.size as usize, libc::PROT_READ, libc::MAP_SHARED);
+            let mapping = mapping.map_err(call("mmap"))?;
+            touch(&mapping);
+            together(task, processes, Inherited(mapping))
+        }),
+        read(256 << 10, processes),
+        map("mmap_private", "each maps the file privately", libc::MAP_PRIVATE).full(),
     ]
 }
 
-fn read(block: usize) -> Strategy {
+/// What each of the processes does. In a child nothing may be allocated.
+trait Way {
+    /// Checksums the whole file.
+    fn scan(&mut self) -> Option<u64>;
+
+    /// The memory that this takes, in use: it stays until the value is dropped.
+    fn keep(&mut self) -> Option<Kept>;
+}
+
+/// Memory that is in use.
+struct Kept {
+    address: usize,
+    _mapping: Option<Mapping>,
+}
+
+struct Read {
+    file: File,
+    size: u64,
+    buffer: Buffer,
+}
+
+fn read(block: usize, processes: usize) -> Strategy {
     let name = format!("read_{}", size_name(block));
     let what = format!("each reads by pread(2), {} KiB at a time", block >> 10);
     Strategy::new(&name, &what, Some(block), move |task| {
-        let file = task.open()?;
         let mut buffer = buffer(block)?;
-        both(task, move || {
-            let (mut offset, mut checksum, mut calls) = (0u64, 0u64, 0);
-            while offset < task.size {
-                let n = super::scan::pread_some(&file, buffer.bytes(), offset, &mut calls).ok()?;
-                if n == 0 {
-                    return None;
-                }
-                checksum = checksum.wrapping_add(sum(&buffer.bytes()[..n]));
-                offset += n as u64;
-            }
-            Some(checksum)
-        })
+        buffer.set_apart();
+        together(task, processes, Read { file: task.open()?, size: task.size, buffer })
     })
 }
 
-fn mapped(file: &File, size: u64, flags: i32) -> Option<u64> {
-    let mapping = Mapping::file(file, 0, size as usize, libc::PROT_READ, flags).ok()?;
-    Some(mapping.sum(0, mapping.len()))
+impl Way for Read {
+    fn scan(&mut self) -> Option<u64> {
+        let (mut offset, mut checksum, mut calls) = (0u64, 0u64, 0);
+        while offset < self.size {
+            let n = super::scan::pread_some(&self.file, self.buffer.bytes(), offset, &mut calls).ok()?;
+            if n == 0 {
+                return None;
+            }
+            checksum = checksum.wrapping_add(sum(&self.buffer.bytes()[..n]));
+            offset += n as u64;
+        }
+        Some(checksum)
+    }
+
+    fn keep(&mut self) -> Option<Kept> {
+        // Written to by the scan, so each process has pages of its own.
+        Some(Kept { address: self.buffer.bytes().as_ptr() as usize, _mapping: None })
+    }
 }
 
-/// Runs `scan` in a child and here, both from the same moment.
-fn both<'a>(task: Task<'a>, mut scan: impl FnMut() -> Option<u64> + 'a) -> Result<Prepared<'a>, Fault> {
-    let (wait, go) = super::copy::pipe(4096)?;
-    let (answer_out, answer_in) = super::copy::pipe(4096)?;
-    use std::os::fd::AsRawFd;
-    // SAFETY: the scans above read memory and make system calls; what they free
-    // is a mapping of their own.
-    let child = unsafe {
-        Child::fork(|| {
-            let mut byte = 0u8;
-            if libc::read(wait.as_raw_fd(), (&raw mut byte).cast(), 1) != 1 {
-                return 1;
-            }
-            let Some(checksum) = scan() else { return 1 };
-            let bytes = checksum.to_ne_bytes();
-            i32::from(libc::write(answer_in.as_raw_fd(), bytes.as_ptr().cast(), 8) != 8)
-        })
+struct Mapped {
+    file: File,
+    size: usize,
+    flags: i32,
+}
+
+impl Mapped {
+    fn map(&self) -> Option<Mapping> {
+        Mapping::file(&self.file, 0, self.size, libc::PROT_READ, self.flags).ok()
     }
-    .map_err(call("fork"))?;
-    drop(answer_in);
+}
+
+impl Way for Mapped {
+    fn scan(&mut self) -> Option<u64> {
+        let mapping = self.map()?;
+        Some(mapping.sum(0, mapping.len()))
+    }
+
+    fn keep(&mut self) -> Option<Kept> {
+        let mapping = self.map()?;
+        touch(&mapping);
+        Some(Kept { address: mapping.address() as usize, _mapping: Some(mapping) })
+    }
+}
+
+struct Inherited(Mapping);
+
+impl Way for Inherited {
+    fn scan(&mut self) -> Option<u64> {
+        Some(self.0.sum(0, self.0.len()))
+    }
+
+    fn keep(&mut self) -> Option<Kept> {
+        Some(Kept { address: self.0.address() as usize, _mapping: None })
+    }
+}
+
+/// What a child says: one word at a time, which a pipe takes whole.
+fn say(fd: &OwnedFd, word: u64) -> bool {
+    let bytes = word.to_ne_bytes();
+    // SAFETY: eight bytes of a local array.
+    unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) == 8 }
+}
+
+fn hear(fd: &OwnedFd) -> Option<u64> {
+    let mut bytes = [0u8; 8];
+    // SAFETY: eight bytes into a local array.
+    let n = unsafe { libc::read(fd.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) };
+    (n == 8).then(|| u64::from_ne_bytes(bytes))
+}
+
+/// One of the other processes. What it is told has a pipe of its own, or one
+/// that is quick would hear what is meant for another.
+struct Other {
+    child: Child,
+    go: OwnedFd,
+    answer: OwnedFd,
+}
+
+/// Lets all of them go on.
+fn all_go(others: &[Other]) -> Result<(), Fault> {
+    if others.iter().all(|other| say(&other.go, 0)) {
+        Ok(())
+    } else {
+        Err(call("write")(std::io::Error::last_os_error()))
+    }
+}
+
+/// Runs the scan in children and here, all from the same moment.
+fn together<'a>(task: Task<'a>, processes: usize, mut way: impl Way + 'a) -> Result<Prepared<'a>, Fault> {
+    let mut others = Vec::new();
+    for _ in 1..processes {
+        let (wait, go) = copy::pipe(4096)?;
+        let (answer_out, answer_in) = copy::pipe(4096)?;
+        // SAFETY: the ways above read memory and make system calls; what they
+        // free is a mapping of their own.
+        let child = unsafe {
+            Child::fork(|| {
+                let mut part = || -> Option<()> {
+                    hear(&wait)?;
+                    let checksum = way.scan()?;
+                    say(&answer_in, checksum).then_some(())?;
+                    hear(&wait)?;
+                    let kept = way.keep()?;
+                    say(&answer_in, kept.address as u64).then_some(())?;
+                    hear(&wait)?;
+                    Some(())
+                };
+                i32::from(part().is_none())
+            })
+        };
+        others.push(Other { child: child.map_err(call("fork"))?, go, answer: answer_out });
+    }
     Ok(Box::new(move || {
-        // SAFETY: one byte from a string.
-        if unsafe { libc::write(go.as_raw_fd(), c"g".as_ptr().cast(), 1) } != 1 {
-            return Err(call("write")(std::io::Error::last_os_error()));
+        all_go(&others)?;
+        let checksum = way.scan().ok_or(Fault::Short)?;
+        let mut agreed = true;
+        for other in &others {
+            agreed &= hear(&other.answer).ok_or(Fault::Short)? == checksum;
         }
-        let checksum = scan().ok_or(Fault::Short)?;
-        let mut bytes = [0u8; 8];
-        // SAFETY: eight bytes into `bytes`.
-        let told = unsafe { libc::read(answer_out.as_raw_fd(), bytes.as_mut_ptr().cast(), 8) };
-        match child.wait().map_err(call("wait"))? {
-            End::Exited(0) if told == 8 => {}
-            end => return Err(Fault::Unsupported(format!("the other process ended early: {end:?}"))),
-        }
+        let ended = Some(Instant::now());
         task.go_on()?;
-        // A wrong sum of the child's must not go unseen.
-        let agreed = if u64::from_ne_bytes(bytes) == checksum { checksum } else { !checksum };
-        Ok(Work { checksum: agreed, note: Some("two processes".to_owned()), ..Work::default() })
+        all_go(&others)?;
+        let kept = way.keep().ok_or(Fault::Short)?;
+        let mut places = vec![("self".to_owned(), kept.address)];
+        for other in &others {
+            places.push((other.child.id().to_string(), hear(&other.answer).ok_or(Fault::Short)? as usize));
+        }
+        let total = |field: &str| {
+            let parts = places.iter().map(|(process, address)| smaps_kib(process, *address, field));
+            parts.sum::<Option<u64>>().map(|kib| kib << 10)
+        };
+        let footprint = total("Rss").zip(total("Pss"));
+        all_go(&others)?;
+        for other in others {
+            match other.child.wait().map_err(call("wait"))? {
+                End::Exited(0) => {}
+                end => return Err(Fault::Unsupported(format!("another process ended early: {end:?}"))),
+            }
+        }
+        Ok(Work {
+            // A wrong sum of a child's must not go unseen.
+            checksum: if agreed { checksum } else { !checksum },
+            footprint: footprint.map(|(resident, proportional)| Footprint { resident, proportional }),
+            ended,
+            ..Work::default()
+        })
     }))
 }

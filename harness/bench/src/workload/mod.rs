@@ -57,9 +57,15 @@ pub(crate) fn strategies(workload: WorkloadName) -> Vec<Strategy> {
         WorkloadName::Update => update::update_strategies(),
         WorkloadName::Records => update::record_strategies(),
         WorkloadName::Write => write::strategies(),
-        WorkloadName::Share => share::strategies(),
+        WorkloadName::Share => share::strategies(share::PROCESSES[0]),
         WorkloadName::Small => small::strategies(),
         WorkloadName::Pipe => pipe::strategies(),
-        WorkloadName::Ipc => ipc::strategies(),
+        WorkloadName::Ipc => {
+            let mut all = ipc::round_trips();
+            let others = ipc::one_way().into_iter().filter(|one| !all.iter().any(|other| other.name == one.name));
+            let others: Vec<Strategy> = others.collect();
+            all.extend(others);
+            all
+        }
     }
 }

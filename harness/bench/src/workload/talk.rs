@@ -28,10 +28,10 @@ impl TalkArena {
         Self { path, bytes, operations: None, expected: pipe::expected_sum(bytes), interrupted }
     }
 
-    /// Round trips of one message.
-    pub fn messages(path: PathBuf, trips: u64, interrupted: Arc<AtomicBool>) -> Self {
-        let bytes = trips * ipc::MESSAGE as u64;
-        Self { path, bytes, operations: Some(trips), expected: ipc::expected_sum(trips), interrupted }
+    /// So many messages, there and back or one way.
+    pub fn messages(path: PathBuf, count: u64, interrupted: Arc<AtomicBool>) -> Self {
+        let bytes = count * ipc::MESSAGE as u64;
+        Self { path, bytes, operations: Some(count), expected: ipc::expected_sum(count), interrupted }
     }
 }
 
