@@ -258,9 +258,8 @@ impl<'a> Run<'a> {
         let target = self.workshop.path("target");
         let interrupted = Arc::clone(&self.request.interrupted);
         let seed = self.request.seed;
-        match workload {
-            WorkloadName::Pipe => return Ok(Box::new(TalkArena::stream(target, self.request.size, interrupted))),
-            _ => {}
+        if workload == WorkloadName::Pipe {
+            return Ok(Box::new(TalkArena::stream(target, self.request.size, interrupted)));
         }
         let Some(subject) = self.subject.clone() else {
             return Err(BenchError::Nothing { why: format!("{workload} needs a file") });

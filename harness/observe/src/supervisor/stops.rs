@@ -164,15 +164,19 @@ impl Run<'_> {
 
     /// Whether the first stop of a new process has come; takes it if it is there to be taken.
     fn has_stopped(&mut self, child: i32) -> bool {
-        if !self.early.contains_key(&child) {
-            let mut status = 0;
-            // SAFETY: waitpid writes the status it is given room for.
-            if unsafe { libc::waitpid(child, &mut status, libc::__WALL | libc::WNOHANG) } != child {
-                return false;
+        let status = match self.early.get(&child) {
+            Some(status) => *status,
+            None => {
+                let mut status = 0;
+                // SAFETY: waitpid writes the status it is given room for.
+                if unsafe { libc::waitpid(child, &mut status, libc::__WALL | libc::WNOHANG) } != child {
+                    return false;
+                }
+                self.early.insert(child, status);
+                status
             }
-            self.early.insert(child, status);
-        }
-        self.early.get(&child).is_some_and(|status| libc::WIFSTOPPED(*status))
+        };
+        libc::WIFSTOPPED(status)
     }
 
     /// The kernel, where it counts, lets one more be born than there may be: here it is met.
