@@ -11,7 +11,8 @@ use super::make::Mutant;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Survivor {
-    exercise: String,
+    /// None if several solutions have the function.
+    exercise: Option<String>,
     /// The line that it begins on.
     on: String,
     was: String,
@@ -79,10 +80,13 @@ impl Known {
 
 impl Survivor {
     fn is(&self, exercise: &Exercise, mutant: &Mutant) -> bool {
-        self.exercise == exercise.name && self.on == mutant.on && self.was == mutant.was && self.became == mutant.became
+        self.exercise.as_deref().is_none_or(|name| name == exercise.name)
+            && self.on == mutant.on
+            && self.was == mutant.was
+            && self.became == mutant.became
     }
 
     fn told(&self) -> String {
-        format!("{}: `{}` made `{}`", self.exercise, self.was, self.became)
+        format!("{}: `{}` made `{}`", self.exercise.as_deref().unwrap_or("several"), self.was, self.became)
     }
 }

@@ -159,9 +159,9 @@ fn parse(line: &str) -> Option<Request> {
     let words: Vec<&str> = line.split(' ').collect();
     let (address, physical) = (number(words.first()?)?, number(words.get(1)?)?);
     let rights = words.last()?;
-    let size = match words.get(2)? {
-        &"2M" => 2 << 20,
-        &"1G" => 1 << 30,
+    let size = match *words.get(2)? {
+        "2M" => 2 << 20,
+        "1G" => 1 << 30,
         _ => 4096,
     };
     // With two levels there is no bit against execution, and all is the user's.
@@ -499,7 +499,7 @@ fn drawing(plan: &Plan, seen: &Observation) -> Vec<String> {
     let ends = [wanted.requests.first(), wanted.requests.last()];
     let shown =
         ends.into_iter().flatten().flat_map(|request| walked(&machine, &wanted.paging, request.address | OFFSET));
-    let beside = wanted.requests.last().map(|request| request.address - request.size | OFFSET);
+    let beside = wanted.requests.last().map(|request| (request.address - request.size) | OFFSET);
     shown.chain(beside.into_iter().flat_map(|address| walked(&machine, &wanted.paging, address))).collect()
 }
 
