@@ -121,11 +121,11 @@ fn counted(run: &Run) -> Finding {
     }
 }
 
-/// The two numbers of `faults F` and `private P KiB`.
+/// The two numbers of `faults F` and `private P KiB`, on two lines or on one.
 fn said(text: &str) -> Option<(u64, u64)> {
-    let (faults, private) = text.strip_suffix('\n')?.split_once('\n')?;
-    let private = private.strip_prefix("private ")?.strip_suffix(" KiB")?;
-    Some((faults.strip_prefix("faults ")?.parse().ok()?, private.parse().ok()?))
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let &["faults", faults, "private", private, "KiB"] = words.as_slice() else { return None };
+    Some((faults.parse().ok()?, private.parse().ok()?))
 }
 
 fn counted_under_faults(run: &Run) -> Finding {

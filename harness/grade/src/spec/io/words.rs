@@ -10,7 +10,7 @@ use crate::spec::copying::mapping;
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
 
 /// Bytes of the smallest and the largest block.
-const SMALLEST: u64 = 16 << 10;
+const SMALLEST: u64 = 4 << 10;
 const LARGEST: u64 = 1 << 20;
 /// Reads that may be beyond what the blocks need: at the end, and at a beginning that feels its way.
 const FEW: u64 = 8;
