@@ -39,6 +39,8 @@ pub struct Observation {
     pub faults_hit: Vec<u32>,
     /// From the program's start to its end.
     pub wall: Duration,
+    /// What its deadline was put off by, because the machine did not let it run.
+    pub starved: Duration,
     /// User and system time of all its processes that were reaped.
     pub cpu: Duration,
     /// Whether and how it was traced.

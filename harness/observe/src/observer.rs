@@ -97,7 +97,8 @@ impl Observer {
             return Err(unusable(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
         }
         let mut supervisor = self.take(launch.here)?;
-        let patience = launch.deadline.saturating_add(PATIENCE);
+        // A deadline may be put off by twice its length.
+        let patience = launch.deadline.saturating_mul(3).saturating_add(PATIENCE);
         let channel = &mut supervisor.channel;
         let outcome = channel.send_launch(launch, &program).and_then(|()| channel.await_reply(patience));
         let mut pool = self.pool();
@@ -157,6 +158,8 @@ pub fn supervise_if_asked() {
     if arguments.next().is_some_and(|a| a == ARGUMENT) {
         let second = arguments.next();
         if second.as_ref().is_some_and(|a| a == ONLY_TRY) {
+            // Whoever tries the box wants to know what group that is in.
+            print!("{}", std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default());
             std::process::exit(0);
         }
         crate::supervisor::serve(second.is_some_and(|a| a == KEEP_RIGHTS));

@@ -24,7 +24,8 @@ pub struct Launch {
     pub stdin: Stdin,
     /// What standard output and standard error are.
     pub stdout: Stdout,
-    /// From the program's start until everything of it is killed.
+    /// From the program's start until everything of it is killed; put off by at most twice as long for time in which
+    /// the machine did not let the program run ([`crate::Observation::starved`]).
     pub deadline: Duration,
     /// Bytes of each output stream that are kept. Four times as many stop the launch as flooded; more than this at the
     /// deadline, and it counts as flooded rather than as a hang.

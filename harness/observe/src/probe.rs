@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::observation::{Ending, Exit, Observation, Tracing};
 use crate::observer::{ARGUMENT, ONLY_TRY, Observer};
 use crate::plan::{Launch, Rung};
+use crate::supervisor::cgroups;
 use crate::supervisor::confine::Landlock;
 
 /// One rung, tried.
@@ -78,6 +79,8 @@ fn layers(rung: Rung, landlock: Landlock, trial: Result<&Observation, &String>) 
         Ok(Tracing::NotAsked) => Err("not asked for".to_owned()),
         Err(why) => Err(why.clone()),
     };
+    let group = trial.ok().and_then(|seen| cgroups::of_a_box(&cgroups::own(&seen.stdout.text())?));
+    let kept = group.as_ref().and_then(|group| group.parent()).map(cgroups::controllers).unwrap_or_default();
     let layer = |name: &str, holds: bool, text: &str| (name.to_owned(), holds, text.to_owned());
     vec![
         layer("user namespace", boxed && made, "processes are limited by number for each launch"),
@@ -95,6 +98,21 @@ fn layers(rung: Rung, landlock: Landlock, trial: Result<&Observation, &String>) 
             "memory watch",
             made,
             "all processes together, looked at many times a second; page cache and socket buffers do not count",
+        ),
+        layer(
+            "control group",
+            group.is_some(),
+            "the kernel kills all of a launch at one word; needs a cgroup of version 2 that this user may make others in",
+        ),
+        layer(
+            "control group's memory",
+            kept.iter().any(|name| name == "memory"),
+            "the kernel keeps memory of every kind within the limit; needs the memory controller in such a cgroup",
+        ),
+        layer(
+            "control group's processes",
+            kept.iter().any(|name| name == "pids"),
+            "the kernel keeps the number of processes within the limit; needs the pids controller in such a cgroup",
         ),
     ]
 }

@@ -99,6 +99,14 @@ pub(crate) fn thread_cpu(pid: i32, tid: i32) -> Duration {
         .unwrap_or_default()
 }
 
+/// For how long a thread was ready to run and was not let.
+pub(crate) fn thread_delay(pid: i32, tid: i32) -> Duration {
+    task_file(pid, tid, "schedstat")
+        .and_then(|s| s.split_ascii_whitespace().nth(1)?.parse().ok())
+        .map(Duration::from_nanos)
+        .unwrap_or_default()
+}
+
 /// Processor time of a process, all its threads together; none if it is gone.
 pub(crate) fn process_cpu(pid: i32) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -13,6 +13,7 @@ use nix::fcntl::OFlag;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
+use super::cgroups::Group;
 use super::inside::{Inside, Lines};
 use super::root::WORK;
 use super::scratch::Scratch;
@@ -66,13 +67,15 @@ impl From<String> for Trouble {
 }
 
 /// A launch whose program waits to be let go.
-pub(super) struct Started {
+pub(super) struct Started<'a> {
     pub(super) guardian: Pid,
     pub(super) program: Pid,
     /// The working directory, held open from outside.
     pub(super) work: File,
     /// How paths in the working directory begin, as the program sees them.
     pub(super) work_path: PathBuf,
+    /// The control group that the program is in, where there is such a thing.
+    pub(super) group: Option<&'a Group>,
     /// Removes a working directory that is on a real file system.
     _scratch: Option<Scratch>,
     go: File,
@@ -84,7 +87,7 @@ pub(super) struct Started {
     _lifeline: OwnedFd,
 }
 
-impl Started {
+impl Started<'_> {
     /// Lets the program begin.
     pub(super) fn release(&mut self) -> io::Result<()> {
         self.go.write_all(b"g")
@@ -114,20 +117,22 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), String> {
 }
 
 /// Makes the box and forks the program in it, up to just before its exec.
-pub(super) fn start(launch: &Launch, program: &File, ends: Ends, rung: Rung, trace: bool) -> Result<Started, Trouble> {
+pub(super) fn start<'a>(
+    launch: &Launch,
+    program: &File,
+    ends: Ends,
+    rung: Rung,
+    trace: bool,
+    group: Option<&'a Group>,
+) -> Result<Started<'a>, Trouble> {
     let (go_read, go_write) = pipe()?;
     let (trouble_read, trouble_write) = pipe()?;
     let (status_read, status_write) = pipe()?;
     let (ready_read, ready_write) = pipe()?;
     let (lifeline_read, lifeline_write) = pipe()?;
     let namespaced = rung == Rung::F && !launch.here;
-    let scratch = if launch.here || namespaced { None } else { Some(Scratch::new()?) };
-    let work_path = match &scratch {
-        Some(scratch) => scratch.path().to_owned(),
-        None if launch.here => std::env::current_dir().map_err(|e| format!("no working directory: {e}"))?,
-        None => PathBuf::from(WORK),
-    };
-    let inside = Inside { launch, program, rung, trace, work_path: &work_path, scratch: scratch.as_ref() };
+    let group = group.filter(|_| !launch.here);
+    let inside = Inside { launch, program, rung, trace, group };
 
     let guardian = if namespaced { clone_into_namespaces()? } else { plain_fork()? };
     if guardian == 0 {
@@ -151,11 +156,11 @@ pub(super) fn start(launch: &Launch, program: &File, ends: Ends, rung: Rung, tra
         return Err(reason.unwrap_or_else(|| Trouble::Launch("the guardian of the box died".into())));
     }
     let found = only_child(guardian, i32::from_ne_bytes(pid), namespaced).and_then(|program| {
-        let path = if namespaced { PathBuf::from(format!("/proc/{guardian}/root{WORK}")) } else { work_path.clone() };
-        let work = File::open(path).map_err(|e| format!("working directory of the box: {e}"))?;
-        Ok((program, work))
+        let (work, work_path, scratch) =
+            directory(guardian, namespaced, launch.here).map_err(|e| format!("working directory of the box: {e}"))?;
+        Ok((program, work, work_path, scratch))
     });
-    let (program, work) = match found {
+    let (program, work, work_path, scratch) = match found {
         Ok(found) => found,
         Err(text) => {
             // The program waits for its start, which never comes: both end with their lines to the supervisor.
@@ -169,12 +174,25 @@ pub(super) fn start(launch: &Launch, program: &File, ends: Ends, rung: Rung, tra
         program,
         work,
         work_path,
+        group,
         _scratch: scratch,
         go: go_write.into(),
         trouble,
         status: status_read.into(),
         _lifeline: lifeline_write,
     })
+}
+
+/// The working directory, which is the guardian's too: held open, its name for the program, and the care for its end.
+fn directory(guardian: Pid, namespaced: bool, here: bool) -> io::Result<(File, PathBuf, Option<Scratch>)> {
+    let link = format!("/proc/{guardian}/cwd");
+    let work = File::open(&link)?;
+    if namespaced {
+        return Ok((work, PathBuf::from(WORK), None));
+    }
+    let path = std::fs::read_link(link)?;
+    let scratch = if here { None } else { Some(Scratch::shared(path.clone())?) };
+    Ok((work, path, scratch))
 }
 
 /// The guardian knows the program by its number in the box; outside it has another.

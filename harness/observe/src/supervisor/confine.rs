@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
@@ -51,16 +50,16 @@ impl Landlock {
     }
 }
 
-/// Lets the program reach the system's own files, its executable, its terminal and its working directory, and nothing
-/// else; and signal nobody outside the box. Does as much of that as the kernel knows how to.
-pub(super) fn files(program: &File, work: &Path, rung: Rung, terminal: Option<&OwnedFd>) -> Result<(), String> {
+/// Lets the program reach the system's own files, its executable, its terminal and its working directory (which this
+/// process is in), and nothing else; and signal nobody outside the box. Does as much of that as the kernel knows how to.
+pub(super) fn files(program: &File, rung: Rung, terminal: Option<&OwnedFd>) -> Result<(), String> {
     if !Landlock::of_this_kernel().files() {
         return Ok(());
     }
-    restrict(program, work, rung, terminal).map_err(|e| format!("Landlock: {e}"))
+    restrict(program, rung, terminal).map_err(|e| format!("Landlock: {e}"))
 }
 
-fn restrict(program: &File, work: &Path, rung: Rung, terminal: Option<&OwnedFd>) -> Result<(), RulesetError> {
+fn restrict(program: &File, rung: Rung, terminal: Option<&OwnedFd>) -> Result<(), RulesetError> {
     let all = AccessFs::from_all(RIGHTS);
     let read = AccessFs::from_read(RIGHTS);
     let mut asked = Ruleset::default()
@@ -81,7 +80,7 @@ fn restrict(program: &File, work: &Path, rung: Rung, terminal: Option<&OwnedFd>)
         // The box's own. On the other rungs it is the machine's, where names would be seen by others and stay.
         rules = allow(rules, "/dev/shm", all)?;
     }
-    rules = allow(rules, work, all)?;
+    rules = allow(rules, ".", all)?;
     if let Some(terminal) = terminal {
         rules = rules.add_rule(PathBeneath::new(terminal, all).set_compatibility(CompatLevel::BestEffort))?;
     }
@@ -89,11 +88,7 @@ fn restrict(program: &File, work: &Path, rung: Rung, terminal: Option<&OwnedFd>)
     Ok(())
 }
 
-fn allow(
-    rules: RulesetCreated,
-    place: impl AsRef<Path>,
-    access: BitFlags<AccessFs>,
-) -> Result<RulesetCreated, RulesetError> {
+fn allow(rules: RulesetCreated, place: &str, access: BitFlags<AccessFs>) -> Result<RulesetCreated, RulesetError> {
     match PathFd::new(place) {
         Ok(fd) => rules.add_rule(PathBeneath::new(fd, access).set_compatibility(CompatLevel::BestEffort)),
         // What a machine lacks needs no rule.

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::guardian::put_down;
 use super::limits;
 use super::run::Run;
-use crate::observation::{Ending, Observation, Process, ProcessId};
+use crate::observation::{Ending, Exit, Observation, Process, ProcessId};
 use crate::plan::Rung;
 use crate::process_files;
 
@@ -25,6 +25,7 @@ impl Run<'_> {
             self.root_exit.map_or_else(|| self.begin.elapsed(), |(_, at)| at.saturating_duration_since(self.begin));
         let survivors = if self.root_exit.is_some() { self.survivors() } else { Vec::new() };
         self.kill_all()?;
+        self.look_at_what_the_kernel_did();
         let left = super::workdir_unless_here(self.launch, &self.started.work);
         self.streams.stdout.take(self.begin);
         self.streams.stderr.take(self.begin);
@@ -62,6 +63,7 @@ impl Run<'_> {
             actions_done: self.actions.done(),
             faults_hit: self.faults.hits(),
             wall,
+            starved: self.starved,
             cpu,
             tracing: self.tracing,
             rung: self.rung,
@@ -69,6 +71,16 @@ impl Run<'_> {
             over_limit,
             truncated: self.truncated,
         }))
+    }
+
+    /// A program that the kernel killed for its memory has not ended by itself.
+    fn look_at_what_the_kernel_did(&mut self) {
+        let known = self.usage.over().is_some();
+        self.usage.look_back();
+        let killed = matches!(self.root_exit, Some((Exit::Signal(libc::SIGKILL), _)));
+        if killed && (known || self.usage.over().is_some()) {
+            self.ending = Some(Ending::OverLimit);
+        }
     }
 
     /// Those that have outlived the program itself.
@@ -99,6 +111,11 @@ impl Run<'_> {
                 let _ = super::ptrace::go_on(*tid, 0);
             }
             if !namespaced {
+                if let Some(group) = self.started.group
+                    && !process_files::children(guardian.as_raw()).is_empty()
+                {
+                    group.kill();
+                }
                 put_down(guardian.as_raw());
             }
             if namespaced || process_files::children(guardian.as_raw()).is_empty() {

@@ -11,9 +11,10 @@ use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-use nix::unistd::{ForkResult, fork, setsid};
+use nix::unistd::{ForkResult, Pid, fork, setsid};
 
 use super::boxes::{Ends, Trouble, describe};
+use super::cgroups::Group;
 use super::confine;
 use super::guardian;
 use super::root;
@@ -24,8 +25,10 @@ use crate::process_files;
 /// Bytes that a process may lock in memory.
 const LOCKED: u64 = 64 << 20;
 
-/// Processes of this user's that may begin meanwhile elsewhere.
-const OTHERS: u64 = 64;
+/// Processes of this user's that may begin meanwhile elsewhere: many, where a tracer keeps the limit of this launch;
+/// where none does, no more than can be got rid of at once.
+const OTHERS: u64 = 4096;
+const OTHERS_UNTRACED: u64 = 64;
 
 /// What the guardian and the program know of their launch.
 pub(super) struct Inside<'a> {
@@ -33,8 +36,8 @@ pub(super) struct Inside<'a> {
     pub(super) program: &'a File,
     pub(super) rung: Rung,
     pub(super) trace: bool,
-    pub(super) work_path: &'a Path,
-    pub(super) scratch: Option<&'a Scratch>,
+    /// Where the program is to be, if that can be had.
+    pub(super) group: Option<&'a Group>,
 }
 
 /// The guardian's ends of the pipes to the supervisor.
@@ -55,10 +58,8 @@ fn leave() -> ! {
 impl Inside<'_> {
     /// The guardian's whole life.
     pub(super) fn guard(&self, ends: Ends, mut lines: Lines) -> ! {
-        let started = self.furnish(ends).and_then(|ends| {
-            // SAFETY: the guardian is a fork of a process with one thread.
-            Ok((ends, unsafe { fork() }.map_err(describe("fork"))?))
-        });
+        let mut scratch = None;
+        let started = self.furnish(ends, &mut scratch).and_then(|ends| Ok((ends, self.fork()?)));
         match started {
             Ok((ends, ForkResult::Child)) => {
                 let Lines { go, mut trouble, .. } = lines;
@@ -70,10 +71,10 @@ impl Inside<'_> {
                 // A supervisor that is gone already is found so by the watch, which leaves nothing.
                 let _ = lines.ready.write_all(&child.as_raw().to_ne_bytes());
                 drop((ends, lines.go, lines.trouble, lines.ready));
-                guardian::watch(child, lines.status, lines.lifeline, self.rung, self.scratch)
+                guardian::watch(child, lines.status, lines.lifeline, self.rung, scratch.as_ref())
             }
             Err(trouble) => {
-                if let Some(scratch) = self.scratch {
+                if let Some(scratch) = scratch {
                     scratch.remove();
                 }
                 // Nobody is left to tell if this fails too.
@@ -83,8 +84,19 @@ impl Inside<'_> {
         }
     }
 
-    /// Makes the box what the program is to find.
-    fn furnish(&self, ends: Ends) -> Result<Ends, Trouble> {
+    /// The program's process: in its group, or at least in the guardian's.
+    fn fork(&self) -> Result<ForkResult, String> {
+        match self.group.map(Group::fork) {
+            Some(Ok(0)) => Ok(ForkResult::Child),
+            Some(Ok(child)) => Ok(ForkResult::Parent { child: Pid::from_raw(child) }),
+            // SAFETY: the guardian is a fork of a process with one thread.
+            Some(Err(_)) | None => unsafe { fork() }.map_err(describe("fork")),
+        }
+    }
+
+    /// Makes the box what the program is to find. The guardian makes the working directory, so that whoever is killed
+    /// at whatever moment, somebody is left who knows of it.
+    fn furnish(&self, ends: Ends, scratch: &mut Option<Scratch>) -> Result<Ends, Trouble> {
         // SAFETY: prctl with these operations takes plain numbers.
         unsafe {
             libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
@@ -96,8 +108,11 @@ impl Inside<'_> {
             if self.rung == Rung::F {
                 let terminal = ends.terminal.then_some(&ends.stdout);
                 root::enter(self.launch, self.program, terminal).map_err(Trouble::Rung)?;
+            } else {
+                *scratch = Some(Scratch::new(&self.launch.limits)?);
             }
-            std::env::set_current_dir(self.work_path).map_err(|e| format!("working directory: {e}"))?;
+            let work = scratch.as_ref().map_or(Path::new(root::WORK), Scratch::path);
+            std::env::set_current_dir(work).map_err(|e| format!("working directory: {e}"))?;
             lay_files(&self.launch.files)?;
         }
         Ok(self.open_output(ends)?)
@@ -146,7 +161,7 @@ impl Inside<'_> {
         let environment = self.environment();
         if !self.launch.here {
             let terminal = ends.terminal.then_some(&ends.stdout);
-            confine::files(self.program, self.work_path, self.rung, terminal)?;
+            confine::files(self.program, self.rung, terminal)?;
         }
         confine::calls(self.trace, self.launch.watch.transfers, self.launch.here, self.rung)?;
         let error = exec(self.program.as_fd().as_raw_fd(), &self.launch.program, &arguments, &environment);
@@ -179,7 +194,8 @@ impl Inside<'_> {
         } else {
             // The kernel counts all of the user's processes, so this is only the far end of what may happen; the
             // limit itself is kept by the tracer, or by the supervisor's watch.
-            set(Resource::RLIMIT_NPROC, tasks_of_user() + 2 * limits.processes + OTHERS)?;
+            let others = if self.trace { OTHERS } else { OTHERS_UNTRACED };
+            set(Resource::RLIMIT_NPROC, tasks_of_user() + 2 * limits.processes + others)?;
             set(Resource::RLIMIT_FSIZE, limits.disk)?;
         }
         // Out of memory, the machine is to choose among the box's processes first. Where it may not be said, the
@@ -243,12 +259,17 @@ fn exec(fd: RawFd, path: &Path, arguments: &[CString], environment: &[CString]) 
 }
 
 fn default_signals() -> Result<(), String> {
-    for signal in 1..=libc::SIGRTMAX() {
-        if !matches!(signal, libc::SIGKILL | libc::SIGSTOP) {
-            // SAFETY: the default action is no function of ours. The C library refuses its own two signals, which
-            // nobody has changed.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
-        }
+    // The kernel's structure: handler, flags, restorer and mask, all of them none.
+    let default = [0_u64; 4];
+    for signal in (1..=libc::SIGRTMAX()).filter(|n| !matches!(*n, libc::SIGKILL | libc::SIGSTOP)) {
+        // The C library would refuse two signals that it has for itself; whoever started the harness may ignore them.
+        // SAFETY: the default action is no function of ours, the new action is a live structure of the kernel's size,
+        // and the old one is not asked for.
+        let done = unsafe {
+            let old = std::ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, size_of::<u64>())
+        };
+        nix::errno::Errno::result(done).map_err(describe("rt_sigaction"))?;
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(describe("sigprocmask"))
 }

@@ -17,11 +17,13 @@ pub(super) fn met(
 ) -> Option<String> {
     let told = events.iter().find_map(|event| match &event.what {
         What::Called { call, result: Some(Err(errno)), injected: false, .. } => refused(limits, call, *errno, objects),
+        // The program can send itself the signal, too.
+        What::Signalled { signal: libc::SIGXCPU, code, .. } if *code != libc::SI_KERNEL => None,
         What::Signalled { signal, .. } => forced(limits, *signal),
         _ => None,
     });
     told.or_else(|| match exit {
-        Some((Exit::Signal(signal), _)) => forced(limits, signal),
+        Some((Exit::Signal(signal), _)) if events.is_empty() => forced(limits, signal),
         _ => None,
     })
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod boxes;
+pub(crate) mod cgroups;
 pub(crate) mod confine;
 mod crossings;
 mod effects;
@@ -31,11 +32,13 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::unistd::{Gid, Uid, getegid, geteuid, setgroups, setresgid, setresuid};
 
 use crate::observation::{FileLeft, Observation, Tracing};
 use crate::plan::{Launch, Rung};
 use crate::symbols::Images;
 use boxes::Trouble;
+use cgroups::Group;
 use protocol::{Channel, Reply};
 
 /// First argument of an executable that is to be a supervisor.
@@ -53,12 +56,25 @@ static OUTER_MOUNTS: OnceLock<PathBuf> = OnceLock::new();
 extern "C" fn note_child(_: libc::c_int) {}
 
 /// Never returns: serves launches that come over standard input's socket until it is closed.
+///
+/// Where it can have control groups of its own, this process becomes their caretaker, and a child the supervisor.
 pub(crate) fn serve(keep_rights: bool) -> ! {
+    let site = if keep_rights { None } else { cgroups::Site::make(ordinary()) };
+    let mut group = site.and_then(|(site, group)| match site.look_after() {
+        Ok(Some(status)) => std::process::exit(status),
+        Ok(None) => Some(group),
+        Err(_) => None,
+    });
     let outcome = prepare(keep_rights).and_then(|()| {
+        if group.is_some() {
+            // SAFETY: the operation takes plain numbers.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        }
         let mut channel = Channel::inherited();
         let mut images = Images::default();
         while let Some((launch, program)) = channel.next_launch()? {
-            let reply = match one(&launch, &program, &mut images, &channel) {
+            group = group.and_then(Group::renewed);
+            let reply = match one(&launch, &program, &mut images, &channel, group.as_ref()) {
                 Ok(Some(observation)) => Reply::Seen(Box::new(observation)),
                 Ok(None) => break,
                 Err(text) => Reply::Failed(text),
@@ -78,12 +94,12 @@ fn prepare(keep_rights: bool) -> Result<(), String> {
     let text = |what: &'static str| move |e: nix::Error| format!("{what}: {}", e.desc());
     // Its own session: an interrupt from the terminal is for the harness, which then closes the socket.
     let _ = nix::unistd::setsid();
-    if !keep_rights && nix::unistd::geteuid().is_root() {
+    if !keep_rights && geteuid().is_root() {
         become_ordinary().map_err(text("giving up root"))?;
     }
     // SAFETY: the operation takes plain numbers. /proc/self stays this process's own after the change of user.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
-    let _ = OUTER_IDS.set((nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()));
+    let _ = OUTER_IDS.set((geteuid().as_raw(), getegid().as_raw()));
     let _ = OUTER_MOUNTS.set(std::fs::read_link("/proc/self/ns/mnt").map_err(|e| e.to_string())?);
     let mut blocked = SigSet::empty();
     blocked.add(Signal::SIGCHLD);
@@ -99,22 +115,33 @@ fn prepare(keep_rights: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// The user that root becomes before any box is made: the one who called sudo, else nobody.
-fn become_ordinary() -> nix::Result<()> {
-    use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+/// The user that boxes are made by: this one, or whom root becomes, who is the one that called sudo, or nobody.
+fn ordinary() -> (Uid, Gid) {
+    if !geteuid().is_root() {
+        return (geteuid(), getegid());
+    }
     let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse().ok()).filter(|n| *n != 0);
-    let uid = Uid::from_raw(number("SUDO_UID").unwrap_or(65534));
-    let gid = Gid::from_raw(number("SUDO_GID").unwrap_or(65534));
+    (Uid::from_raw(number("SUDO_UID").unwrap_or(65534)), Gid::from_raw(number("SUDO_GID").unwrap_or(65534)))
+}
+
+fn become_ordinary() -> nix::Result<()> {
+    let (uid, gid) = ordinary();
     setgroups(&[gid])?;
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)
 }
 
 /// One launch; `None` if the harness went away meanwhile.
-fn one(launch: &Launch, program: &File, images: &mut Images, channel: &Channel) -> Result<Option<Observation>, String> {
+fn one(
+    launch: &Launch,
+    program: &File,
+    images: &mut Images,
+    channel: &Channel,
+    group: Option<&Group>,
+) -> Result<Option<Observation>, String> {
     let (mut rung, mut reason) = ladder::first(launch)?;
     loop {
-        match attempt(launch, program, images, channel, rung) {
+        match attempt(launch, program, images, channel, rung, group) {
             Ok(seen) => {
                 return Ok(seen.map(|mut seen| {
                     seen.rung_reason = reason;
@@ -132,6 +159,7 @@ fn attempt(
     images: &mut Images,
     channel: &Channel,
     rung: Rung,
+    group: Option<&Group>,
 ) -> Result<Option<Observation>, Trouble> {
     let wanted = launch.watch.trace && rung != Rung::L;
     let mut tracing = match (launch.watch.trace, rung) {
@@ -144,7 +172,7 @@ fn attempt(
     }
     let trace = tracing == Tracing::On;
     let (streams, ends) = streams::make(launch)?;
-    let started = boxes::start(launch, program, ends, rung, trace)?;
+    let started = boxes::start(launch, program, ends, rung, trace, group)?;
     if trace && let Err(errno) = ptrace::seize(started.program.as_raw()) {
         // Without its tracer every watched call would fail: this launch cannot go on.
         put_to_rest(started.guardian);

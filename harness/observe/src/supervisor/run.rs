@@ -26,6 +26,8 @@ use crate::process_files;
 use crate::symbols::Images;
 use crate::waits;
 
+/// On a machine that does not let it run, a launch is given its deadline so many times more.
+const PUT_OFF: u32 = 2;
 /// How often a quiet launch is looked at for a deadlock.
 pub(super) const GLANCE: Duration = Duration::from_millis(20);
 /// How often held processes are looked at.
@@ -47,14 +49,18 @@ pub(super) struct Run<'a> {
     pub(super) launch: &'a Launch,
     pub(super) program: &'a File,
     pub(super) images: &'a mut Images,
-    pub(super) started: Started,
+    pub(super) started: Started<'a>,
     pub(super) streams: Streams,
     pub(super) tracing: Tracing,
     pub(super) rung: Rung,
     /// The program's start, later by whatever time is not the program's.
     pub(super) begin: Instant,
-    /// The deadline, which nothing moves.
+    /// The deadline.
     killed_at: Option<Instant>,
+    /// What it was put off by.
+    pub(super) starved: Duration,
+    /// The supervisor's own waiting for a processor when the launch began.
+    delay_before: Duration,
     pub(super) threads: HashMap<i32, Thread>,
     pub(super) members: Vec<Member>,
     /// Stops of threads whose birth has not been announced yet.
@@ -76,7 +82,7 @@ pub(super) struct Run<'a> {
     pub(super) glanced: Option<(u64, waits::Look)>,
     pub(super) quiet_since: Option<(u64, Instant)>,
     pub(super) descendants: Vec<i32>,
-    pub(super) usage: Usage,
+    pub(super) usage: Usage<'a>,
     /// Calls that the kernel has refused for the sake of a limit.
     pub(super) refusals: u32,
     /// Descriptor tables may change by what is not seen: they are shared between processes, or a ring works on them.
@@ -88,7 +94,7 @@ impl<'a> Run<'a> {
         launch: &'a Launch,
         program: &'a File,
         images: &'a mut Images,
-        started: Started,
+        started: Started<'a>,
         streams: Streams,
         tracing: Tracing,
         rung: Rung,
@@ -102,7 +108,7 @@ impl<'a> Run<'a> {
             table.insert(n as i32, Descriptor { object, access, close_on_exec: false });
         }
         let begin = Instant::now();
-        let usage = Usage::new(launch.limits, rung, &started.work);
+        let usage = Usage::new(launch.limits, rung, &started.work, started.group);
         let pid = started.program.as_raw();
         let inner = process_files::inner_pid(pid).unwrap_or(pid);
         let root = Member::new((pid, inner), None, Duration::ZERO, table);
@@ -116,6 +122,8 @@ impl<'a> Run<'a> {
             rung,
             begin,
             killed_at: None,
+            starved: Duration::ZERO,
+            delay_before: own_delay(),
             threads: HashMap::new(),
             members: vec![root],
             early: HashMap::new(),
@@ -235,6 +243,9 @@ impl<'a> Run<'a> {
             return true;
         }
         if self.killed_at.is_some_and(|at| Instant::now() > at) {
+            self.put_off();
+        }
+        if self.killed_at.is_some_and(|at| Instant::now() > at) {
             if self.streams.stdout.pours() || self.streams.stderr.pours() {
                 self.ending = Some(Ending::Flooded);
             } else {
@@ -244,6 +255,21 @@ impl<'a> Run<'a> {
             return true;
         }
         self.launch.watch.early_hang && self.deadlocked()
+    }
+
+    /// The deadline is for the program, not for a machine that does not let it run: time in which one of its threads or
+    /// its tracer was ready and waited for a processor is added, less what the launch got meanwhile; up to a bound.
+    fn put_off(&mut self) {
+        let threads = |pid: i32| process_files::threads(pid).into_iter().map(move |tid| (pid, tid));
+        let tasks: Vec<(i32, i32)> = self.living().into_iter().flat_map(threads).collect();
+        let ready = tasks.iter().map(|(pid, tid)| process_files::thread_delay(*pid, *tid)).max().unwrap_or_default();
+        let got: Duration = tasks.iter().map(|(pid, tid)| process_files::thread_cpu(*pid, *tid)).sum();
+        let waited = ready + own_delay().saturating_sub(self.delay_before);
+        let starved = waited.saturating_sub(got).min(self.launch.deadline.saturating_mul(PUT_OFF));
+        if starved > self.starved + GLANCE {
+            self.killed_at = self.killed_at.map(|at| at + (starved - self.starved));
+            self.starved = starved;
+        }
     }
 
     /// What no limit of the kernel's keeps within bounds.
@@ -310,6 +336,12 @@ impl<'a> Run<'a> {
             self.root_exit = Some((exit, Instant::now()));
         }
     }
+}
+
+/// For how long this process was ready to run and was not let.
+fn own_delay() -> Duration {
+    let pid = std::process::id().cast_signed();
+    process_files::thread_delay(pid, pid)
 }
 
 /// While it lives, SIGALRM interrupts every wait that lasts.

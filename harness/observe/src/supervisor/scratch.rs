@@ -1,6 +1,8 @@
-//! A working directory on a real file system, where no memory file system can be had: made, and removed with
+//! A working directory where the launch can have no memory file system of its own: in the machine's, if that has room,
+//! for it is removed in no time, else among the temporary files. Made, and removed with
 //! whatever a program has put into it. Names, depths and modes in it are the program's choice.
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::io;
@@ -13,13 +15,19 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, renameat};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+use nix::sys::statvfs::{Statvfs, statvfs};
+use nix::unistd::{AccessFlags, UnlinkatFlags, access, unlinkat};
+
+use crate::plan::Limits;
 
 const PREFIX: &str = "syslings-box-";
+const MEMORY: &str = "/dev/shm";
 /// A directory without a lock that is younger may be one that is just being made.
 const YOUNG: Duration = Duration::from_secs(10);
 
-/// A directory for one launch. While a process that cares for it is alive, it is locked.
+/// A directory for one launch. While a process that cares for it is alive, it is locked: the guardian, which makes it,
+/// and the supervisor, either of which removes it when the other was killed.
 pub(super) struct Scratch {
     path: PathBuf,
     lock: File,
@@ -38,11 +46,16 @@ impl Drop for Scratch {
 }
 
 impl Scratch {
-    pub(super) fn new() -> Result<Scratch, String> {
+    pub(super) fn new(limits: &Limits) -> Result<Scratch, String> {
         let failed = |e: io::Error| format!("no working directory: {e}");
-        let path = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(failed)?.keep();
-        let lock = File::open(&path).map_err(failed)?;
-        lock.try_lock().map_err(|e| format!("no working directory: {e}"))?;
+        let path = tempfile::Builder::new().prefix(PREFIX).tempdir_in(place(limits)).map_err(failed)?.keep();
+        Scratch::shared(path).map_err(failed)
+    }
+
+    /// A directory that the guardian has made.
+    pub(super) fn shared(path: PathBuf) -> io::Result<Scratch> {
+        let lock = File::open(&path)?;
+        lock.lock_shared()?;
         Ok(Scratch { path, lock })
     }
 
@@ -58,10 +71,23 @@ impl Scratch {
     }
 }
 
+/// Where the directory is made; the user's own word for it counts first.
+fn place(limits: &Limits) -> PathBuf {
+    let memory = Path::new(MEMORY);
+    let roomy = |found: Statvfs| {
+        found.blocks_available() * found.fragment_size() >= 2 * limits.disk && found.files_free() >= 2 * limits.files
+    };
+    let fit = std::env::var_os("TMPDIR").is_none()
+        && statfs(memory).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC)
+        && statvfs(memory).is_ok_and(roomy)
+        && access(memory, AccessFlags::W_OK).is_ok();
+    if fit { memory.to_owned() } else { std::env::temp_dir() }
+}
+
 /// Removes what launches of this user have left whose every guard was killed.
 pub(super) fn sweep() {
-    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return };
-    for entry in entries.flatten() {
+    let places = BTreeSet::from([std::env::temp_dir(), PathBuf::from(MEMORY)]);
+    for entry in places.iter().filter_map(|place| fs::read_dir(place).ok()).flatten().flatten() {
         let mine = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
         if mine && let Some(lock) = abandoned(&entry) {
             Scratch { path: entry.path(), lock }.remove();

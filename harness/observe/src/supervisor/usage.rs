@@ -1,7 +1,7 @@
 //! What a launch uses of the machine, and whether that is too much: then it is at its end.
 //!
 //! Some limits the kernel keeps by itself, and the program is told (`EAGAIN`, `ENOSPC`, `EMFILE`, …): those are read
-//! off the trace. Others an unprivileged user cannot set: memory touched by all processes together, everywhere;
+//! off the trace, or off the counts of a control group. Others an unprivileged user cannot set by himself: memory touched by all processes together, everywhere;
 //! processes and the disk, without namespaces. Those are looked after from here, a few times in a tenth of a second,
 //! cheap signs first: a program can pass them for that long.
 //!
@@ -19,6 +19,7 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::fstatat;
 use nix::sys::statvfs::fstatvfs;
 
+use super::cgroups::{Counts, Group};
 use super::scratch::{names, subdirectory};
 use crate::plan::{Limits, Rung};
 use crate::process_files::{self, Size};
@@ -29,19 +30,21 @@ const INTERVAL: Duration = Duration::from_millis(15);
 const PATIENCE: u32 = 10;
 
 /// The watch over one launch.
-pub(super) struct Usage {
+pub(super) struct Usage<'a> {
     limits: Limits,
     next: Instant,
     shared_before: u64,
     disk_before: Option<(u64, u64)>,
     over: Option<String>,
+    group: Option<(&'a Group, Counts)>,
 }
 
-impl Usage {
-    pub(super) fn new(limits: Limits, rung: Rung, work: &File) -> Usage {
+impl<'a> Usage<'a> {
+    pub(super) fn new(limits: Limits, rung: Rung, work: &File, group: Option<&'a Group>) -> Usage<'a> {
         let disk_before = if rung == Rung::F { None } else { room(work) };
         let (next, shared_before) = (Instant::now(), shared_memory());
-        Usage { limits, next, shared_before, disk_before, over: None }
+        let group = group.map(|group| (group, group.begin(&limits)));
+        Usage { limits, next, shared_before, disk_before, over: None, group }
     }
 
     /// It is time to look again.
@@ -52,6 +55,7 @@ impl Usage {
     /// Looks at these processes, and acts.
     pub(super) fn look(&mut self, living: &[i32], work: &File) {
         let begin = Instant::now();
+        self.look_at_group();
         if living.len() as u64 > self.limits.processes {
             return self.exceeded(too_many_processes(&self.limits));
         }
@@ -61,6 +65,21 @@ impl Usage {
             self.exceeded(excess);
         }
         self.next = Instant::now() + INTERVAL.max(begin.elapsed() * PATIENCE);
+    }
+
+    /// The kernel has killed for memory.
+    fn look_at_group(&mut self) {
+        if self.group.is_some_and(|(group, before)| group.out_of_memory(before)) {
+            self.exceeded(format!("used more than its {} MiB of memory", self.limits.memory >> 20));
+        }
+    }
+
+    /// The last look, which also finds what the program may have come to terms with.
+    pub(super) fn look_back(&mut self) {
+        self.look_at_group();
+        if self.group.is_some_and(|(group, before)| group.full(before)) {
+            self.exceeded(too_many_processes(&self.limits));
+        }
     }
 
     /// A limit was passed: in these words.

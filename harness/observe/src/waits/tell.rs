@@ -12,6 +12,8 @@ use crate::observation::{Event, ObjectId, ProcessId};
 
 /// Descriptors named as culprits of one wait, at most.
 const CULPRITS: usize = 16;
+/// Who got less than this part of the time did not spin: it was kept from running.
+const HARDLY: u32 = 100;
 
 /// Processor time that every program uses before its own part begins.
 const BARELY: std::time::Duration = std::time::Duration::from_millis(5);
@@ -207,6 +209,16 @@ impl Teller<'_> {
     }
 
     fn spins(&self, told: &mut Told, task: &Task, calls: Option<(usize, &'static str)>) {
+        let used = task.state.cpu;
+        if calls.is_none() && used < self.now / HARDLY {
+            (told.kind, told.rank) = ("starved", rank::RUNNING);
+            told.waiter.waits = "is ready to run, and the machine hardly lets it".into();
+            let (used, now) = (used.as_secs_f64(), self.now.as_secs_f64());
+            told.waiter
+                .because
+                .push(format!("it got {used:.2} s of processor time in {now:.1} s: try again with less load"));
+            return;
+        }
         (told.kind, told.rank) = ("spinning", rank::SPINNING);
         told.waiter.spinning = true;
         told.waiter.since_ms = 0;
@@ -214,7 +226,7 @@ impl Teller<'_> {
         if let Some((count, call)) = calls {
             told.waiter.waits = format!("calls {call}() again and again ({count} times in the last half second)");
         }
-        let used = task.state.cpu.as_secs_f64();
+        let used = used.as_secs_f64();
         told.waiter.because.push(format!("it has used {used:.2} s of processor time: a loop that never blocks"));
     }
 

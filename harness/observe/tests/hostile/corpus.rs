@@ -16,7 +16,22 @@ const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/hosti
 /// For programs that do nothing until they are killed.
 const DEADLINE: Duration = Duration::from_secs(1);
 /// For those that come to an end before, on any machine.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(120);
+
+/// How the bait's directory is called, before the number of the process that has laid it.
+const BAIT: &str = "hostile-bait-";
+
+/// Removes the bait of those that were killed.
+fn sweep() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(BAIT)?.parse::<u32>().ok());
+        if owner.is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
+            // Another user's stays.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
 
 /// One hostile program.
 pub struct Program {
@@ -29,8 +44,6 @@ pub struct Program {
 /// All of them, and the bait that some of them are led to.
 pub struct Corpus {
     pub programs: Vec<Program>,
-    /// Also those things at full size that take seconds.
-    full: bool,
     /// A directory that links planted for the clean-up lead to.
     pub victim: PathBuf,
     listener: TcpListener,
@@ -45,7 +58,7 @@ fn text(error: impl std::fmt::Display) -> String {
 
 impl Corpus {
     /// Compiles the programs, if they are newer than the executable. It stays for the life of the process.
-    pub fn compile(full: bool) -> Result<&'static Corpus, String> {
+    pub fn compile() -> Result<&'static Corpus, String> {
         let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile");
         std::fs::create_dir_all(&place).map_err(text)?;
         let mut sources: Vec<PathBuf> = std::fs::read_dir(SOURCES)
@@ -57,7 +70,8 @@ impl Corpus {
         sources.sort();
         let programs: Vec<Program> = sources.iter().map(|source| read(source, &place)).collect::<Result<_, _>>()?;
         compile(&sources, &programs, &place)?;
-        let bait = std::env::temp_dir().join(format!("hostile-bait-{}", std::process::id()));
+        sweep();
+        let bait = std::env::temp_dir().join(format!("{BAIT}{}", std::process::id()));
         let victim = bait.join("victim");
         std::fs::create_dir_all(&victim).map_err(text)?;
         std::fs::write(victim.join("keep"), "kept").map_err(text)?;
@@ -67,7 +81,7 @@ impl Corpus {
         let name = format!("hostile-{}", std::process::id());
         let hidden = SocketAddr::from_abstract_name(&name).map_err(text)?;
         let open = [UnixListener::bind(&socket).map_err(text)?, UnixListener::bind_addr(&hidden).map_err(text)?];
-        Ok(Box::leak(Box::new(Corpus { programs, full, victim, listener, socket, name, _open: open })))
+        Ok(Box::leak(Box::new(Corpus { programs, victim, listener, socket, name, _open: open })))
     }
 
     /// Removes the bait.
@@ -92,7 +106,7 @@ impl Corpus {
             "network" => vec![self.listener.local_addr().map_or(22, |a| a.port()).to_string()],
             "unix_sockets" => vec![shown(&self.socket), self.name.clone()],
             "symlinks" => vec![shown(&self.victim)],
-            "deep_directory" => vec![if self.full { "10000" } else { "1000" }.to_owned()],
+            "deep_directory" => vec!["1000".to_owned()],
             "memory_by_mapping" => vec![(60 << 20).to_string()],
             _ => Vec::new(),
         };
@@ -100,14 +114,21 @@ impl Corpus {
         if matches!(program.name.as_str(), "fakes_input" | "terminal_escapes" | "other_terminals") {
             launch.stdout = Stdout::Terminal;
         }
-        if !self.full {
-            launch.limits.files = 2000;
-            if program.name == "million_mappings" {
-                launch.limits.address_space = 64 << 20;
-            }
+        launch.limits.files = 2000;
+        if program.name == "million_mappings" {
+            launch.limits.address_space = 64 << 20;
         }
         launch.watch.sources = false;
         launch
+    }
+
+    /// The same with room, and orders, for what takes seconds.
+    pub fn enlarge(&self, program: &Program, launch: &mut Launch) {
+        let Limits { files, address_space, .. } = Limits::default();
+        launch.limits = Limits { files, address_space, ..launch.limits };
+        if program.name == "deep_directory" {
+            launch.args = vec!["10000".into()];
+        }
     }
 }
 

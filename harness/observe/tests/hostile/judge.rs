@@ -16,20 +16,33 @@ pub struct Outcome {
     pub complaints: Vec<String>,
     /// Beyond the deadline, if it came to that.
     pub late: Duration,
+    pub name: String,
 }
 
-/// Runs a program and judges everything; where it is cut short, all but what it is reported as.
-pub fn run(corpus: &Corpus, observer: &Observer, program: &Program, rung: Rung, cut: Option<Duration>) -> Outcome {
+/// Runs a program and judges everything; where it is cut short, all but what it is reported as. At full size it may do
+/// what takes seconds.
+pub fn run(
+    corpus: &Corpus,
+    observer: &Observer,
+    program: &Program,
+    rung: Rung,
+    cut: Option<Duration>,
+    full: bool,
+) -> Outcome {
+    let name = program.name.clone();
     let mark = leftovers::fresh_mark();
     let mut launch = corpus.launch(program, rung, &mark);
+    if full {
+        corpus.enlarge(program, &mut launch);
+    }
     launch.deadline = cut.unwrap_or(launch.deadline);
     let begin = Instant::now();
     let seen = match observer.run(&launch) {
         Ok(seen) => seen,
-        Err(error) => return Outcome { complaints: vec![error.to_string()], late: Duration::ZERO },
+        Err(error) => return Outcome { complaints: vec![error.to_string()], late: Duration::ZERO, name },
     };
     let took = begin.elapsed();
-    let late = took.saturating_sub(launch.deadline);
+    let late = took.saturating_sub(launch.deadline + seen.starved);
     let mut complaints = Vec::new();
     let expected = program.expected(rung);
     if cut.is_none() && !is(&seen, expected) {
@@ -46,7 +59,7 @@ pub fn run(corpus: &Corpus, observer: &Observer, program: &Program, rung: Rung, 
         complaints.push("a link was followed: the victim's file is gone or changed".into());
     }
     complaints.extend(leftovers::processes(&mark));
-    Outcome { complaints, late }
+    Outcome { complaints, late, name }
 }
 
 fn is(seen: &Observation, expected: &str) -> bool {

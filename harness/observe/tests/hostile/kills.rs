@@ -1,7 +1,7 @@
 //! The harness itself is killed at random moments, and with it now and then its supervisors: nothing may be left a
 //! second later.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ pub struct Figures {
 pub fn be_the_victim(arguments: &[String]) -> ! {
     let [rung, mark] = arguments else { std::process::exit(2) };
     let rung = super::RUNGS.into_iter().find(|r| *rung == letter(*r).to_string()).unwrap_or(Rung::F);
-    let Ok(corpus) = Corpus::compile(false) else { std::process::exit(2) };
+    let Ok(corpus) = Corpus::compile() else { std::process::exit(2) };
     let observer = Observer::new();
     std::thread::scope(|scope| {
         for first in 0..THREADS {
@@ -67,17 +67,17 @@ pub fn rounds(corpus: &Corpus, rungs: &[Rung], count: usize, allowed: Duration) 
 
 fn one(rung: Rung, chance: &mut Chance, supervisors_too: bool) -> Result<Duration, String> {
     let mark = leftovers::fresh_mark();
-    let place = std::env::temp_dir().join(format!("hostile-kill-{mark}"));
-    std::fs::create_dir(&place).map_err(|e| e.to_string())?;
+    let place = tempfile::Builder::new().prefix("hostile-kill-").tempdir().map_err(|e| e.to_string())?;
+    let place = place.path();
     // Root's supervisors become another user, who must be able to work here.
     let open = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o1777);
-    std::fs::set_permissions(&place, open).map_err(|e| e.to_string())?;
+    std::fs::set_permissions(place, open).map_err(|e| e.to_string())?;
     let mut command = Command::new("/proc/self/exe");
     command.arg(VICTIM).arg(letter(rung).to_string()).arg(&mark);
-    command.env(leftovers::MARK, &mark).env("TMPDIR", &place).stdout(Stdio::null()).stderr(Stdio::null());
+    command.env(leftovers::MARK, &mark).env("TMPDIR", place).stdout(Stdio::null()).stderr(Stdio::null());
     let mut harness = command.spawn().map_err(|e| e.to_string())?;
     std::thread::sleep(Duration::from_micros(50_000 + chance.below(1_200_000)));
-    let supervisors = if supervisors_too { children(harness.id()) } else { Vec::new() };
+    let supervisors = if supervisors_too { supervisors(harness.id()) } else { Vec::new() };
     let _ = harness.kill();
     for pid in supervisors {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
@@ -85,7 +85,7 @@ fn one(rung: Rung, chance: &mut Chance, supervisors_too: bool) -> Result<Duratio
     let _ = harness.wait();
     let killed = Instant::now();
     let outcome = loop {
-        let left = left(&mark, &place);
+        let left = left(&mark, place);
         if left.is_empty() {
             break Ok(killed.elapsed());
         }
@@ -94,12 +94,11 @@ fn one(rung: Rung, chance: &mut Chance, supervisors_too: bool) -> Result<Duratio
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    // The harness's own bait, which is no launch's.
-    let _ = std::fs::remove_dir_all(&place);
+    // With the directory goes the harness's own bait, which is no launch's.
     outcome
 }
 
-fn left(mark: &str, place: &PathBuf) -> Vec<String> {
+fn left(mark: &str, place: &Path) -> Vec<String> {
     let mut left = leftovers::processes(mark);
     for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
         if entry.file_name().as_encoded_bytes().starts_with(b"syslings-box-") {
@@ -107,6 +106,19 @@ fn left(mark: &str, place: &PathBuf) -> Vec<String> {
         }
     }
     left
+}
+
+/// The harness's children; or theirs, where those are only caretakers of control groups.
+fn supervisors(harness: u32) -> Vec<i32> {
+    let of = |child: i32| {
+        let group = format!("/syslings-{child}/supervisor");
+        let inside = |pid: &i32| {
+            let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+            groups.lines().any(|line| line.ends_with(&group))
+        };
+        children(child.cast_unsigned()).into_iter().find(inside).unwrap_or(child)
+    };
+    children(harness).into_iter().map(of).collect()
 }
 
 fn children(pid: u32) -> Vec<i32> {

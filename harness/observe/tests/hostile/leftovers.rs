@@ -58,6 +58,7 @@ impl Machine {
                 table.lines().skip(1).map(|row| row.split_ascii_whitespace().take(2).collect::<Vec<_>>().join(" "));
             things.extend(rows.map(|row| format!("System V {kind} {row}")));
         }
+        abstract_sockets(&mut things);
         scratch(&mut things);
         cgroups(Path::new("/sys/fs/cgroup"), &mut things);
         Machine(things)
@@ -99,9 +100,18 @@ fn names(place: &Path, things: &mut BTreeSet<String>) {
     }
 }
 
+/// Sockets that have a name but no file, other than the bait's.
+fn abstract_sockets(things: &mut BTreeSet<String>) {
+    let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let names =
+        table.lines().filter_map(|line| line.split_ascii_whitespace().nth(7)).filter(|name| name.starts_with('@'));
+    things.extend(names.map(|name| format!("socket {name}")));
+}
+
 /// Directories of launches, and FIFOs and sockets beside them.
 fn scratch(things: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+    let places = [std::env::temp_dir(), PathBuf::from("/dev/shm")];
+    for entry in places.iter().filter_map(|place| fs::read_dir(place).ok()).flatten().flatten() {
         let ours = entry.file_name().as_encoded_bytes().starts_with(b"syslings-box-");
         let special = entry.file_type().is_ok_and(|t| t.is_fifo() || t.is_socket());
         if ours || special {
@@ -115,6 +125,11 @@ fn cgroups(top: &Path, things: &mut BTreeSet<String>) {
     while let Some(place) = open.pop() {
         for entry in fs::read_dir(&place).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|t| t.is_dir()) {
+                let events = fs::read_to_string(entry.path().join("cgroup.events")).unwrap_or_default();
+                if events.lines().any(|line| line == "populated 1") {
+                    // Somebody lives there; if he should not, he is found as a process.
+                    continue;
+                }
                 things.insert(format!("cgroup {}", entry.path().display()));
                 open.push(entry.path());
             }

@@ -2,7 +2,7 @@
 //! nothing. `cargo test` runs each of them once; what follows runs them for longer and prints figures:
 //!
 //! ```sh
-//! cargo test --release -p observe --test hostile -- --long [--rounds N] [--at-once N] [--kills N] [--only TEXT]
+//! cargo test --release -p observe --test hostile -- --long [--rounds N] [--at-once N] [--kills N] [--same N] [--only TEXT]
 //! ```
 
 mod corpus;
@@ -10,6 +10,7 @@ mod judge;
 mod kills;
 mod leftovers;
 mod storm;
+mod transcripts;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
         kills::be_the_victim(&own[1..]);
     }
     let long = own.iter().any(|a| a == "--long");
-    let corpus = match Corpus::compile(long) {
+    let corpus = match Corpus::compile() {
         Ok(corpus) => corpus,
         Err(text) => {
             eprintln!("hostile programs: {text}");
@@ -76,6 +77,11 @@ fn trials(corpus: &'static Corpus) -> Vec<Trial> {
             trials.push(trial.with_ignored_flag(ignored));
         }
     }
+    for rung in TRANSCRIBED.into_iter().filter(|rung| rungs.contains(rung)) {
+        let observer = observer.clone();
+        let name = format!("hostile::{}::the_same_is_seen_in_every_run", letter(rung));
+        trials.push(Trial::test(name, move || Ok(transcripts::compare(corpus, &observer, rung, 5)?)));
+    }
     if nix::unistd::geteuid().is_root() && leftovers::others_may_run_this() {
         trials.push(Trial::test("hostile::as_an_ordinary_user", as_an_ordinary_user));
     }
@@ -85,6 +91,9 @@ fn trials(corpus: &'static Corpus) -> Vec<Trial> {
     }));
     trials
 }
+
+/// Rungs on which everything is seen.
+pub const TRANSCRIBED: [Rung; 2] = [Rung::F, Rung::K];
 
 /// How a rung is called.
 pub fn letter(rung: Rung) -> char {
@@ -109,7 +118,7 @@ pub fn available() -> Vec<Rung> {
 }
 
 fn once(corpus: &Corpus, observer: &Observer, program: &corpus::Program, rung: Rung) -> Result<(), Failed> {
-    let complaints = judge::run(corpus, observer, program, rung, None).complaints;
+    let complaints = judge::run(corpus, observer, program, rung, None, false).complaints;
     if complaints.is_empty() { Ok(()) } else { Err(Failed::from(complaints.join("\n"))) }
 }
 

@@ -10,7 +10,7 @@ use observe::{Observer, Rung};
 use super::corpus::{Corpus, Program};
 use super::judge::{self, Outcome};
 use super::leftovers::Machine;
-use super::{AT_ONCE, available, kills, letter};
+use super::{AT_ONCE, TRANSCRIBED, available, kills, letter, transcripts};
 
 /// Launches at once that are cut short at this deadline, whatever they do.
 const FEW: usize = 4;
@@ -28,6 +28,7 @@ pub fn long(corpus: &'static Corpus, own: &[String]) -> ExitCode {
     let rounds = option(own, "--rounds", 25);
     let at_once = option(own, "--at-once", 50);
     let killed = option(own, "--kills", 100);
+    let same = option(own, "--same", 100);
     let only = own.iter().position(|a| a == "--only").and_then(|n| own.get(n + 1));
     let chosen: Vec<&Program> =
         corpus.programs.iter().filter(|p| only.is_none_or(|text| p.name.contains(text.as_str()))).collect();
@@ -39,6 +40,15 @@ pub fn long(corpus: &'static Corpus, own: &[String]) -> ExitCode {
         failed += many(corpus, &chosen, *rung, "alone", 1, rounds, None);
         failed += many(corpus, &chosen, *rung, "at once", at_once, rounds, None);
         failed += many(corpus, &chosen, *rung, "cut short", FEW, rounds, Some(SHORT));
+    }
+    for rung in TRANSCRIBED.into_iter().filter(|rung| rungs.contains(rung) && same > 0) {
+        let outcome = transcripts::compare(corpus, &Observer::new(), rung, same);
+        println!(
+            "rung {} transcripts of {same} runs: {}",
+            letter(rung),
+            outcome.as_ref().map_or_else(String::as_str, |()| "all the same")
+        );
+        failed += usize::from(outcome.is_err());
     }
     let figures = kills::rounds(corpus, &rungs, killed, AT_ONCE);
     let slowest = figures.times.last().copied().unwrap_or_default();
@@ -77,7 +87,9 @@ fn many(
                         break;
                     }
                     let program = chosen[n % chosen.len()];
-                    let outcome = judge::run(corpus, &observer, program, rung, cut);
+                    // At full size once, with others and without.
+                    let full = n < chosen.len() && cut.is_none();
+                    let outcome = judge::run(corpus, &observer, program, rung, cut, full);
                     for complaint in &outcome.complaints {
                         println!("{} {} {how}: {complaint}", letter(rung), program.name);
                     }
@@ -87,17 +99,18 @@ fn many(
         }
     });
     let outcomes = outcomes.into_inner().expect("no thread panics with it");
-    let mut late: Vec<Duration> = outcomes.iter().map(|o| o.late).collect();
+    let mut late: Vec<(Duration, &str)> = outcomes.iter().map(|o| (o.late, o.name.as_str())).collect();
     late.sort();
     let complaints = outcomes.iter().map(|o| o.complaints.len()).sum();
     println!(
-        "rung {} {how} ({threads} thread(s)): {} launches in {:.1} s, {complaints} complaints; {} later than {ALLOWED:?} after the deadline; p99 {:?}, at most {:?} after it",
+        "rung {} {how} ({threads} thread(s)): {} launches in {:.1} s, {complaints} complaints; {} later than {ALLOWED:?} after the deadline; p99 {:?}, at most {:?} after it ({})",
         letter(rung),
         outcomes.len(),
         begin.elapsed().as_secs_f64(),
-        late.iter().filter(|l| **l > ALLOWED).count(),
-        late.get(late.len() * 99 / 100).copied().unwrap_or_default(),
-        late.last().copied().unwrap_or_default(),
+        late.iter().filter(|l| l.0 > ALLOWED).count(),
+        late.get(late.len() * 99 / 100).copied().unwrap_or_default().0,
+        late.last().copied().unwrap_or_default().0,
+        late.last().copied().unwrap_or_default().1,
     );
     complaints
 }

@@ -32,6 +32,7 @@ impl Scenario {
             wall: Duration::ZERO,
             cpu: Duration::ZERO,
             tracing: Tracing::On,
+            starved: Duration::ZERO,
             rung: Rung::F,
             rung_reason: None,
             over_limit: None,
