@@ -159,7 +159,8 @@ fn why_explains_a_process_that_runs() {
     let text = prints(&mut syslings(&["why", &other.id().to_string()]), 0);
     other.kill().unwrap();
     other.wait().unwrap();
-    assert!(text.contains("read"), "{text}");
+    let called = text.matches(&format!("cat ({})", other.id())).count();
+    assert!(called == 2 && text.contains("read"), "the summary and the process's own line name it alike: {text}");
 }
 
 #[test]

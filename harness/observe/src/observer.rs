@@ -166,10 +166,11 @@ pub fn supervise_if_asked() {
     }
 }
 
-/// Explains why a running process and its descendants do not end, from /proc alone.
+/// Explains why a running process and its descendants do not end, from /proc alone. With it come the names by which
+/// the explanation calls the processes, by index: `cat (4711)`.
 ///
 /// # Errors
 /// Says in words when there is no such process, or when it may not be looked at.
-pub fn explain(pid: i32) -> Result<crate::Hang, String> {
+pub fn explain(pid: i32) -> Result<(crate::Hang, Vec<String>), String> {
     crate::waits::explain_tree(pid)
 }

@@ -162,6 +162,11 @@ fn status_line(pid: i32, key: &str) -> Option<String> {
     status.lines().find_map(|l| l.strip_prefix(key).map(|rest| rest.trim().to_owned()))
 }
 
+/// Name of the program that a process runs, as `ps` shows it.
+pub(crate) fn command(pid: i32) -> String {
+    small_file(&format!("/proc/{pid}/comm")).map_or_else(|| "process".into(), |name| name.trim().to_owned())
+}
+
 /// Thread group of a thread.
 pub(crate) fn thread_group(tid: i32) -> Option<i32> {
     status_line(tid, "Tgid:")?.parse().ok()

@@ -66,14 +66,10 @@ fn of_process(pid: i32) -> Result<Exit> {
     if pid <= 0 || !Path::new(&proc).exists() {
         return Err(Stop::input(format!("{pid}: no such process")));
     }
-    let found = observe::explain(pid).map_err(|why| anyhow!("{pid}: {why}"))?;
-    let command = std::fs::read_to_string(format!("{proc}/comm")).unwrap_or_default();
-    let name = |process: ProcessId| match process.0 {
-        0 => command.trim().to_owned(),
-        n => format!("process {n} below {}", command.trim()),
-    };
+    let (found, names) = observe::explain(pid).map_err(|why| anyhow!("{pid}: {why}"))?;
+    let name = |process: ProcessId| names.get(process.0 as usize).cloned().unwrap_or_else(|| "a process".into());
     let mut out = anstream::stdout().lock();
-    for line in hang::lines(&found, &name) {
+    for line in hang::numbered_lines(&found, &name) {
         writeln!(out, "{line}")?;
     }
     Ok(Exit::Done)

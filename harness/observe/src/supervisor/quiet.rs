@@ -105,6 +105,7 @@ impl Run<'_> {
                 _ => Asking::Never,
             },
             born: members.len(),
+            names: &[],
             program: self.program,
         };
         self.hang = Some(waits::explain(&question, &index, &mut self.registry, self.images));

@@ -47,6 +47,8 @@ pub(crate) struct Question<'a> {
     pub(crate) asking: Asking,
     /// How many processes there have been.
     pub(crate) born: usize,
+    /// What their user calls them, by index; empty where they are called by their places in the family.
+    pub(crate) names: &'a [String],
     /// The program's file.
     pub(crate) program: &'a File,
 }
@@ -62,7 +64,7 @@ pub(crate) fn explain(
     images: &mut Images,
 ) -> Hang {
     let tables = Tables::read(question.look);
-    let names = Naming { index, born: question.born };
+    let names = Naming { index, born: question.born, known: question.names };
     let mut finder = Finder {
         events: question.events,
         images,
@@ -141,8 +143,9 @@ fn summary(heart: &Told, names: &Naming<'_>) -> String {
     summary
 }
 
-/// Explains why a process and its descendants do not end.
-pub(crate) fn explain_tree(root: i32) -> Result<Hang, String> {
+/// Explains why a process and its descendants do not end, and says what each of them is called: its command, and the
+/// number by which its user finds it.
+pub(crate) fn explain_tree(root: i32) -> Result<(Hang, Vec<String>), String> {
     const BETWEEN_LOOKS: Duration = Duration::from_millis(40);
     if !std::path::Path::new(&format!("/proc/{root}")).exists() {
         return Err(format!("there is no process {root}"));
@@ -163,6 +166,7 @@ pub(crate) fn explain_tree(root: i32) -> Result<Hang, String> {
     let around = Surroundings { live: served_outside(&second, &pids), ..Surroundings::default() };
     let proven = first.unchanged(&second) && stuck(&second, &around, &[]);
     let index = |pid: i32| pids.iter().position(|p| *p == pid).map(|n| ProcessId(n as u32));
+    let names: Vec<String> = pids.iter().map(|pid| format!("{} ({pid})", process_files::command(*pid))).collect();
     let cwd = std::fs::read_link(format!("/proc/{root}/cwd")).unwrap_or_default();
     let program = File::open(format!("/proc/{root}/exe")).map_err(|e| format!("process {root}: {e}"))?;
     let settled = if proven { second } else { look_for_long(&pids) };
@@ -175,9 +179,11 @@ pub(crate) fn explain_tree(root: i32) -> Result<Hang, String> {
         proven,
         asking: Asking::Attach,
         born: pids.len(),
+        names: &names,
         program: &program,
     };
-    Ok(explain(&question, &index, &mut Registry::new(&cwd), &mut Images::default()))
+    let hang = explain(&question, &index, &mut Registry::new(&cwd), &mut Images::default());
+    Ok((hang, names))
 }
 
 /// Pipe ends of these processes whose other end a process outside the tree holds too.

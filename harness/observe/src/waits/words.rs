@@ -18,6 +18,8 @@ pub(super) struct Naming<'a> {
     pub(super) index: &'a dyn Fn(i32) -> Option<ProcessId>,
     /// How many processes there have been.
     pub(super) born: usize,
+    /// What their user calls them, by index; empty where they are called by their places in the family.
+    pub(super) known: &'a [String],
 }
 
 impl Naming<'_> {
@@ -27,6 +29,9 @@ impl Naming<'_> {
 
     /// As [`crate::Observation::name_of`] calls it.
     pub(super) fn of(&self, id: ProcessId) -> String {
+        if let Some(name) = self.known.get(id.0 as usize) {
+            return name.clone();
+        }
         match (id.0, self.born.saturating_sub(1)) {
             (u32::MAX, _) => "a process".into(),
             (0, 0) => "the program".into(),
