@@ -537,6 +537,15 @@ const ROWS: &[Row] = &[
         spec: spec::stdio::buffer_sizes,
     },
     Row {
+        name: "stream_modes",
+        module: STDIO,
+        file: "stream_modes.rs",
+        kind: Kind::Write,
+        usage: "stream_modes",
+        title: "a buffered stream, mode by mode",
+        spec: spec::stdio::stream_modes,
+    },
+    Row {
         name: "line_buffering",
         module: STDIO,
         file: "line_buffering.rs",
