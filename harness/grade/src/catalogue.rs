@@ -689,6 +689,15 @@ const ROWS: &[Row] = &[
         title: "the next block while the last one is taken",
         spec: spec::io::read_ahead,
     },
+    Row {
+        name: "direct_copy",
+        module: IO,
+        file: "direct_copy.rs",
+        kind: Kind::Write,
+        usage: "direct_copy SRC DST",
+        title: "copy a file past the page cache",
+        spec: spec::io::direct_copy,
+    },
 ];
 
 /// All exercises of the suite at `root`, in teaching order.

@@ -187,7 +187,7 @@ pub fn whole_or_nothing(run: &Run) -> Finding {
 }
 
 /// The files other than SRC that the program had open.
-fn copies(run: &Run) -> Vec<ObjectId> {
+pub fn copies(run: &Run) -> Vec<ObjectId> {
     let src = run.plan.argument(0);
     super::common::calls::objects(
         run.seen,

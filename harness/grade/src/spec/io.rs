@@ -1,12 +1,14 @@
 //! `09_io`: a copy of a file: whole or not at all, with its mode, of any size.
 
 mod ahead;
+mod direct;
 mod kernel;
 mod random;
 mod save;
 mod words;
 
 pub(crate) use ahead::read_ahead;
+pub(crate) use direct::direct_copy;
 pub(crate) use kernel::copy_kernel;
 pub(crate) use random::random_reads;
 pub(crate) use save::save_atomic;
@@ -114,12 +116,24 @@ fn mmap_plans(nonce: &mut Nonce) -> Vec<Plan> {
     plans
 }
 
-/// What is asked of every copier; `way` is the check of how it copies, which may fail in `calls`.
+/// What is asked of every copier that reads and writes, cut short and interrupted too; `way` is the check of how it
+/// copies, which may fail in `calls`.
 fn common_plans(nonce: &mut Nonce, way: &'static str, names: &'static [&'static str], calls: &[&str]) -> Vec<Plan> {
+    let mut plans = plain_plans(nonce, &[way], names, calls);
+    let small = sized(nonce, "a small file", 400);
+    let large = sized(nonce, "a large file", (1 << 20) + 3);
+    plans.extend(cuts(&small, &[On::AnyFile]));
+    plans.push(cut(&large, &[On::AnyFile], WRITES, "write", 100_000));
+    plans.push(interrupted(&small, &[On::AnyFile]));
+    plans
+}
+
+/// What is asked of every copier, without interfering with its reads and writes.
+fn plain_plans(nonce: &mut Nonce, ways: &[&'static str], names: &'static [&'static str], calls: &[&str]) -> Vec<Plan> {
     let mut plans = Vec::new();
     for (name, len) in [("4097 bytes", 4097), ("4096 bytes", 4096), ("4095 bytes", 4095), ("one byte", 1)] {
         let mut plan = sized(nonce, name, len);
-        plan.checks.push(way);
+        plan.checks.extend(ways);
         plans.push(plan);
     }
     plans.push(sized(nonce, "an empty file", 0));
@@ -130,10 +144,6 @@ fn common_plans(nonce: &mut Nonce, way: &'static str, names: &'static [&'static 
     plans.extend(grown(&mebibyte));
     plans.extend(same(nonce));
     plans.extend(failures(nonce, &mebibyte, names, calls));
-    let small = sized(nonce, "a small file", 400);
-    plans.extend(cuts(&small, &[On::AnyFile]));
-    plans.push(cut(&mebibyte, &[On::AnyFile], WRITES, "write", 100_000));
-    plans.push(interrupted(&small, &[On::AnyFile]));
     plans.extend([bad_usage("no arguments", &[]), bad_usage("no DST", &["a"]).file(InputFile::new("a", "abc\n"))]);
     plans
 }
