@@ -14,8 +14,10 @@
 //! - full: if TEXT does not fit beside what is kept, what is kept leaves first; a
 //!   TEXT longer than N then leaves at once, by itself and undivided.
 //! - line: what is kept and TEXT leave together, up to the last newline in TEXT.
-//! - none: TEXT leaves. Every change of mode is a flush, and so is the end of the
-//!   script. No write for nothing: an empty flush does nothing.
+//! - none: TEXT leaves.
+//!
+//! Every change of mode is a flush, and so is the end of the script. An empty flush
+//! makes no write.
 //!
 //!     $ printf 'full 8\nwrite abc\nwrite defghi\nline\nwrite j\\nk\n' | strace -e write stream_modes
 //!     write(1, "abc", 3) … write(1, "defghi", 6) … write(1, "j\n", 2) … write(1, "k", 1)
