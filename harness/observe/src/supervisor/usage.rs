@@ -29,10 +29,13 @@ const INTERVAL: Duration = Duration::from_millis(15);
 /// A look that took long is followed by this many times as long without one.
 const PATIENCE: u32 = 10;
 
+const THOROUGH: u32 = 8;
+
 /// The watch over one launch.
 pub(super) struct Usage<'a> {
     limits: Limits,
     next: Instant,
+    looks: u32,
     shared_before: u64,
     disk_before: Option<(u64, u64)>,
     over: Option<String>,
@@ -44,7 +47,7 @@ impl<'a> Usage<'a> {
         let disk_before = if rung == Rung::F { None } else { room(work) };
         let (next, shared_before) = (Instant::now(), shared_memory());
         let group = group.map(|group| (group, group.begin(&limits)));
-        Usage { limits, next, shared_before, disk_before, over: None, group }
+        Usage { limits, next, looks: 0, shared_before, disk_before, over: None, group }
     }
 
     /// It is time to look again.
@@ -56,6 +59,7 @@ impl<'a> Usage<'a> {
     pub(super) fn look(&mut self, living: &[i32], work: &File) {
         let begin = Instant::now();
         self.look_at_group();
+        self.looks += 1;
         if living.len() as u64 > self.limits.processes {
             return self.exceeded(too_many_processes(&self.limits));
         }
@@ -92,6 +96,12 @@ impl<'a> Usage<'a> {
         self.over.as_ref()
     }
 
+    /// The cheap signs are the machine's as a whole, and others who free something meanwhile may hide what this launch
+    /// takes: now and then it is looked at by itself.
+    fn thorough(&self) -> bool {
+        self.looks.is_multiple_of(THOROUGH)
+    }
+
     fn processes(&self, sizes: &[Size]) -> Option<String> {
         let threads: u64 = sizes.iter().map(|s| s.threads).sum();
         (threads > self.limits.processes).then(|| too_many_processes(&self.limits))
@@ -101,12 +111,12 @@ impl<'a> Usage<'a> {
         let limit = self.limits.memory;
         let resident: u64 = sizes.iter().map(|s| s.resident).sum();
         let shared = shared_memory().saturating_sub(self.shared_before);
-        if resident.max(shared) <= limit {
+        if resident.max(shared) <= limit && !self.thorough() {
             return None;
         }
         // Pages that several processes share were counted for each: now with care.
         let (private, mapped) = living.iter().map(|pid| own_pages(*pid)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
-        let held = if shared > limit / 2 { blocks(&open_files(living, None)) } else { 0 };
+        let held = if shared > limit / 2 || self.thorough() { blocks(&open_files(living, None)) } else { 0 };
         let used = private + mapped.max(held);
         (used > limit).then(|| format!("used {} MiB of memory, more than its {} MiB", used >> 20, limit >> 20))
     }
@@ -114,7 +124,7 @@ impl<'a> Usage<'a> {
     fn disk(&self, living: &[i32], work: &File) -> Option<String> {
         let ((bytes_before, names_before), (bytes, free_names)) = (self.disk_before?, room(work)?);
         let many = names_before.saturating_sub(free_names) > self.limits.files;
-        if bytes_before.saturating_sub(bytes) <= self.limits.disk && !many {
+        if bytes_before.saturating_sub(bytes) <= self.limits.disk && !many && !self.thorough() {
             return None;
         }
         // Somebody has used that much: was it this launch?

@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The variable by which processes of a launch are recognised.
 pub const MARK: &str = "HOSTILE_MARK";
 
+/// Where control groups of version 2 are, alone or beside those of version 1.
+const CGROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+
 /// A mark that no launch has had.
 pub fn fresh_mark() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -60,7 +63,9 @@ impl Machine {
         }
         abstract_sockets(&mut things);
         scratch(&mut things);
-        cgroups(Path::new("/sys/fs/cgroup"), &mut things);
+        for place in CGROUPS {
+            cgroups(Path::new(place), &mut things);
+        }
         Machine(things)
     }
 
@@ -121,7 +126,10 @@ fn scratch(things: &mut BTreeSet<String>) {
 }
 
 fn cgroups(top: &Path, things: &mut BTreeSet<String>) {
-    let mut open: Vec<PathBuf> = vec![top.to_owned()];
+    let mut open: Vec<PathBuf> = Vec::new();
+    if top.join("cgroup.procs").exists() {
+        open.push(top.to_owned());
+    }
     while let Some(place) = open.pop() {
         for entry in fs::read_dir(&place).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|t| t.is_dir()) {
