@@ -8,11 +8,14 @@ use super::ptrace;
 use super::run::Run;
 use super::tracee::{InCall, Resume};
 use crate::arch;
-use crate::calls::Call;
+use crate::calls::{Call, Sysno};
 use crate::decode::{self, Caller};
 use crate::memory;
-use crate::observation::{ObjectId, ObjectKind, ProcessId, What};
+use crate::observation::{Exit, ObjectId, ObjectKind, ProcessId, What};
 use crate::plan::Effect;
+
+/// The call that ends a process.
+const EXIT_GROUP: Sysno = Sysno(libc::SYS_exit_group as u32);
 
 impl Run<'_> {
     /// The entry of a call that is watched.
@@ -55,6 +58,11 @@ impl Run<'_> {
         if began && self.hold_at(tid, process, event, Moment::Before, resume) {
             return None;
         }
+        // Its last thread's last call: there is nothing to be seen at its end that is not to be seen here.
+        if sysno == EXIT_GROUP && self.has_one_thread(process) && ptrace::without_exit_stop(tid).is_ok() {
+            self.ends(tid, process, Exit::Code((arguments[0] & 0xff) as i32));
+            return Some(resume);
+        }
         if self.surely_closes(process, event)
             && let Some(in_call) = self.threads.get_mut(&tid).and_then(|t| t.call.take_if(|call| call.untouched()))
         {
@@ -75,7 +83,11 @@ impl Run<'_> {
         matches!(kind, ObjectKind::Pipe | ObjectKind::Fifo(_) | ObjectKind::Socket | ObjectKind::Memfd)
             && !self.tables_uncertain
             && !self.holds.after_calls()
-            && self.threads.values().filter(|t| t.process == process).count() == 1
+            && self.has_one_thread(process)
+    }
+
+    fn has_one_thread(&self, process: ProcessId) -> bool {
+        self.threads.values().filter(|t| t.process == process).count() == 1
     }
 
     /// What only the launch knows of a call: who is meant by a process id.

@@ -30,6 +30,12 @@ pub(super) fn seize(tid: i32) -> Outcome<()> {
     request(libc::PTRACE_SEIZE, tid, null(), OPTIONS as *mut c_void).map(drop)
 }
 
+/// Has a thread end without a last stop.
+pub(super) fn without_exit_stop(tid: i32) -> Outcome<()> {
+    let options = OPTIONS & !libc::PTRACE_O_TRACEEXIT;
+    request(libc::PTRACE_SETOPTIONS, tid, null(), options as *mut c_void).map(drop)
+}
+
 /// Lets a stopped thread go on, with a signal or 0.
 pub(super) fn go_on(tid: i32, signal: i32) -> Outcome<()> {
     request(libc::PTRACE_CONT, tid, null(), signal as *mut c_void).map(drop)

@@ -310,6 +310,12 @@ impl Run<'_> {
         } else {
             Exit::Code(libc::WEXITSTATUS(status))
         };
+        self.ends(tid, process, exit);
+        Some(Resume::Go(0))
+    }
+
+    /// Takes down what is known of a process that is about to end.
+    pub(super) fn ends(&mut self, tid: i32, process: ProcessId, exit: Exit) {
         let snapshots = if self.launch.watch.snapshots { self.snapshots(process, tid, None) } else { Vec::new() };
         let now = self.now();
         let (reads, writes) = process_files::transfers(tid);
@@ -324,7 +330,6 @@ impl Run<'_> {
         member.seen.open_at_exit = member.table.iter().map(|(fd, d)| (*fd, d.object)).collect();
         member.table.clear();
         self.record(process, tid, What::Exited { exit, snapshots });
-        Some(Resume::Go(0))
     }
 }
 

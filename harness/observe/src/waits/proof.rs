@@ -155,8 +155,12 @@ pub(super) fn is_shared(pid: i32, address: u64) -> bool {
 /// Descriptors through which somebody holds a lock on the file that this one names, with their processes.
 pub(super) fn lock_holders(tables: &Tables, pid: i32, fd: i32) -> Vec<(i32, i32)> {
     let Some(wanted) = tables.get(pid, fd) else { return Vec::new() };
-    let locked = |pid: i32, fd: i32| {
-        fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).is_ok_and(|t| t.lines().any(|l| l.starts_with("lock:")))
+    // A process's record locks are in the way of others only: those on other bytes of the file are beside the point.
+    let in_the_way =
+        |line: &str, holder: i32| line.starts_with("lock:") && (holder != pid || !line.contains(" POSIX "));
+    let locked = |holder: i32, number: i32| {
+        let info = fs::read_to_string(format!("/proc/{holder}/fdinfo/{number}")).unwrap_or_default();
+        info.lines().any(|line| in_the_way(line, holder))
     };
     tables
         .all()
