@@ -509,6 +509,15 @@ const ROWS: &[Row] = &[
         spec: spec::pipes_atomic::pipe_atomic,
     },
     Row {
+        name: "pipe_splice",
+        module: PIPES,
+        file: "splice.rs",
+        kind: Kind::Write,
+        usage: "pipe_splice FILE",
+        title: "a copy that the kernel makes",
+        spec: spec::pipes_splice::pipe_splice,
+    },
+    Row {
         name: "fdopen_pipe",
         module: STDIO,
         file: "fdopen_pipe.rs",

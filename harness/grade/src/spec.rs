@@ -20,6 +20,7 @@ pub(crate) mod pipes_line;
 pub(crate) mod pipes_partial;
 pub(crate) mod pipes_poll;
 pub(crate) mod pipes_reply;
+pub(crate) mod pipes_splice;
 pub(crate) mod quit_flag;
 pub(crate) mod robust_mutex;
 pub(crate) mod shared_counter;
