@@ -2,7 +2,7 @@
 
 mod fixture;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -126,6 +126,72 @@ fn every_right_submission_says_what_is_unusual() {
             .map(|fixture| format!("{}: begins otherwise", fixture.name))
             .collect()
     });
+}
+
+/// The kernel cannot tell how a program was written, and no check may: each module shows that on file.
+#[test]
+fn every_module_has_a_right_submission_in_each_way_of_writing() {
+    let suite = suite();
+    let mut written: BTreeMap<&str, BTreeSet<Writing>> = BTreeMap::new();
+    for exercise in suite.exercises() {
+        let ways = written.entry(exercise.module.folder).or_default();
+        for right in fixture::all(suite.root(), "right", exercise.name) {
+            ways.extend(writings(&right.path));
+        }
+    }
+    let all = BTreeSet::from([Writing::RawLibc, Writing::Nix, Writing::Standard, Writing::C]);
+    for (module, ways) in written.iter().filter(|(module, _)| PROGRAMS_OF_THE_KERNEL.contains(module)) {
+        assert_eq!(*ways, all, "{module}");
+    }
+}
+
+/// The modules whose programs are about system calls.
+const PROGRAMS_OF_THE_KERNEL: &[&str] =
+    &["03_mmap", "04_fork", "05_pipes", "06_stdio", "07_fifos", "08_signals", "09_io"];
+
+/// What a submission makes its system calls with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Writing {
+    RawLibc,
+    Nix,
+    /// The standard library or memmap2, and others only for what neither of them has.
+    Standard,
+    C,
+}
+
+/// What neither the standard library nor memmap2 has.
+const WITHOUT_COUNTERPART: &[&str] =
+    &["fork", "ForkResult", "Pid", "_exit", "waitpid", "mkfifo", "Mode", "kill", "signal", "sigaction", "raise"];
+
+fn writings(path: &Path) -> BTreeSet<Writing> {
+    if path.extension().is_some_and(|kind| kind == "c") {
+        return BTreeSet::from([Writing::C]);
+    }
+    let text = fs::read_to_string(path).unwrap();
+    let own = |name: &str| !WITHOUT_COUNTERPART.contains(&name);
+    let mut ways = BTreeSet::new();
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let calls = text.split("libc::").skip(1).filter_map(|rest| {
+        let (name, after) = rest.split_at(rest.find(|letter| !is_name(letter))?);
+        (after.starts_with('(') && name.starts_with(|letter: char| letter.is_ascii_lowercase() || letter == '_'))
+            .then_some(name)
+    });
+    if calls.into_iter().any(own) {
+        ways.insert(Writing::RawLibc);
+    }
+    let imports = text.split("use nix::").skip(1).filter_map(|rest| rest.split(';').next());
+    let foreign = |import: &str| {
+        let about_ends = ["errno", "sys::wait", "sys::signal"].iter().any(|module| import.starts_with(module));
+        let names = import.rsplit("::").next().unwrap_or(import).trim_matches(['{', '}']);
+        !about_ends && names.split(',').any(|name| own(name.trim()))
+    };
+    if imports.into_iter().any(foreign) {
+        ways.insert(Writing::Nix);
+    }
+    if ways.is_empty() || text.contains("memmap2::") {
+        ways.insert(Writing::Standard);
+    }
+    ways
 }
 
 #[test]

@@ -55,6 +55,23 @@ fn json_is_as_the_contract_says() {
     assert!(failed["plan"]["name"].is_string() && failed["plan"]["replay"].is_string());
 }
 
+/// Without namespaces no program gets a ring: io_uring's requests pass no filter.
+#[test]
+fn what_the_box_does_not_offer_is_skipped_with_the_cause() {
+    let solution = ["grade", "uring_copy", "--tree", "solutions", "--rung", "K", "--format", "json"];
+    let report = json(&mut syslings(&solution), 0);
+    let verdict = &report["verdicts"][0];
+    assert_eq!(verdict["partial"], true);
+    for check in verdict["checks"].as_array().unwrap() {
+        if check["id"] == "usage" {
+            assert_eq!(check["outcome"], "passed");
+        } else {
+            assert_eq!(check["outcome"], "skipped", "{check}");
+            assert!(check["message"].as_str().unwrap().contains("io_uring"), "{check}");
+        }
+    }
+}
+
 #[test]
 fn a_seed_gives_the_same_inputs_again() {
     let file = format!("pipe_hello={}", fixture("wrong", "pipe_hello", "no_newline.rs"));

@@ -751,6 +751,15 @@ const ROWS: &[Row] = &[
         title: "copy a file past the page cache",
         spec: spec::io::direct_copy,
     },
+    Row {
+        name: "uring_copy",
+        module: IO,
+        file: "uring_copy.rs",
+        kind: Kind::Write,
+        usage: "uring_copy SRC DST",
+        title: "copy a file, several blocks at once",
+        spec: spec::io::uring_copy,
+    },
 ];
 
 /// All exercises of the suite at `root`, in teaching order.

@@ -5,6 +5,7 @@ mod direct;
 mod kernel;
 mod random;
 mod save;
+mod uring;
 mod words;
 
 pub(crate) use ahead::read_ahead;
@@ -12,6 +13,7 @@ pub(crate) use direct::direct_copy;
 pub(crate) use kernel::copy_kernel;
 pub(crate) use random::random_reads;
 pub(crate) use save::save_atomic;
+pub(crate) use uring::uring_copy;
 pub(crate) use words::word_count;
 
 use observe::{Action, Content, Deed, Effect, InputFile, Nth, On, Trigger};

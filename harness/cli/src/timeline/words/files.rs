@@ -31,6 +31,8 @@ impl Speaker<'_> {
             libc::O_WRONLY => ("to write", "a reader"),
             _ => ("to read and write", "nobody"),
         };
+        let cached = flags & libc::O_DIRECT == 0;
+        let how = if cached { how.to_owned() } else { format!("{how}, past the page cache") };
         let mut said = match result {
             Some(Ok(_)) => Said::new(Kind::Make, format!("opens {name}"), format!("opens {name} {how}")),
             Some(Err(libc::ENXIO)) if flags & libc::O_NONBLOCK != 0 => Said::new(

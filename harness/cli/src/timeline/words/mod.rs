@@ -80,6 +80,9 @@ impl<'a> Speaker<'a> {
             | Call::Poll { .. }
             | Call::Timer
             | Call::Prctl { .. } => self.process_call(call, result),
+            Call::Other { arguments } if name == "io_uring_enter" => {
+                Some(finish(Said::same(Kind::Other, ring(arguments[1], arguments[2])), result))
+            }
             Call::Other { .. } => Some(finish(Said::same(Kind::Other, format!("calls {name}()")).quiet(), result)),
             _ => Some(self.file(who, call, result)),
         }
@@ -217,4 +220,16 @@ pub(super) fn signal_name(signal: i32) -> String {
 fn error(errno: i32) -> String {
     let known = Errno::from_raw(errno);
     format!("{} ({known:?})", known.desc())
+}
+
+/// What a program asks of its ring: so many requests taken, and so many results waited for.
+fn ring(submitted: u64, awaited: u64) -> String {
+    let requests = |count: u64| if count == 1 { "1 request".into() } else { format!("{count} requests") };
+    match (submitted, awaited) {
+        (0, awaited) => format!("waits until {} of io_uring are done", requests(awaited)),
+        (submitted, 0) => format!("submits {} to io_uring", requests(submitted)),
+        (submitted, awaited) => {
+            format!("submits {} to io_uring, and waits for {awaited} to be done", requests(submitted))
+        }
+    }
 }
