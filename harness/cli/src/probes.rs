@@ -62,8 +62,8 @@ pub fn all() -> Vec<Offer> {
         offer("landlock", "files outside the box are kept from submissions by namespaces alone", LANDLOCK, landlock()),
         offer(
             "kvm",
-            "page-table exercises run on the software MMU only",
-            "read and write permission on /dev/kvm (group kvm); nested virtualisation in a virtual machine",
+            "page tables are judged by the software MMU alone, without the processor's second opinion",
+            "be in its group: sudo usermod -aG kvm $USER, and log in again; in a container: --device /dev/kvm; in a virtual machine: nested virtualisation",
             kvm(),
         ),
         offer(
@@ -189,7 +189,13 @@ fn kvm() -> Found {
     let machine = unsafe { libc::ioctl(device.as_raw_fd(), KVM_CREATE_VM, 0) };
     let machine = Errno::result(machine).map_err(|e| e.desc().to_owned())?;
     owned(machine);
-    Ok("a virtual machine was made".to_owned())
+    let in_software = std::path::Path::new("/sys/module/kvm_pvm").exists();
+    let how = if in_software {
+        " (by kvm_pvm, without hardware: 64-bit guests only, and tables read in software)"
+    } else {
+        ""
+    };
+    Ok(format!("a virtual machine was made{how}"))
 }
 
 fn userfaultfd() -> Found {

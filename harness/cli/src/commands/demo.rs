@@ -41,7 +41,8 @@ pub fn told(demo: &Demo, caption: &Caption, width: usize) -> String {
     let mut text = timeline::text(&demo.observation, caption, width, terminal::colored());
     text.push('\n');
     for line in &demo.drawing {
-        text.push_str(&format!("  {line}\n"));
+        text.push_str(format!("  {line}").trim_end());
+        text.push('\n');
     }
     if !demo.drawing.is_empty() {
         text.push('\n');

@@ -2,7 +2,11 @@
 
 mod arithmetic;
 mod images;
+mod replacement;
+mod segments;
 mod tables;
 
 pub(crate) use arithmetic::{address_split, page_math};
+pub(crate) use replacement::{accessed_dirty, clock_hand};
+pub(crate) use segments::{base_bounds, memory_fence};
 pub(crate) use tables::{four_level, two_level};

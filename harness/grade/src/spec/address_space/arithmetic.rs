@@ -74,8 +74,8 @@ fn split_drawing(plan: &Plan, _: &Observation) -> Vec<String> {
     let (page, offset) = (format!("{:020b}", address >> 12), format!("{:012b}", address & 0xfff));
     vec![
         format!("{address:#010x}  =  {page} {offset}"),
-        format!("{:>16}{:-^20} {:-^12}", "", " page ", " offset "),
-        format!("{:>16}{:^20} {:^12}", "", format!("{:#x}", address >> 12), format!("{:#x}", address & 0xfff)),
+        format!("{:>15}{:-^20} {:-^12}", "", " page ", " offset "),
+        format!("{:>15}{:^20} {:^12}", "", format!("{:#x}", address >> 12), format!("{:#x}", address & 0xfff)),
     ]
 }
 

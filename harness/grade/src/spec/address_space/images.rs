@@ -1,6 +1,6 @@
 //! What the exercises share that leave an image of physical memory: how it is loaded, and how a walk through it is told.
 
-use machine::{End, Machine, MachineError, Paging, SoftwareMmu, Step, Walk};
+use machine::{End, Machine, MachineError, Outcome, Paging, SoftwareMmu, Step, Walk};
 use observe::Exit;
 
 use crate::spec::common::text::complaints;
@@ -34,6 +34,44 @@ pub fn loaded(run: &Run) -> Result<SoftwareMmu, Objection> {
 /// A machine that cannot answer says nothing of the image.
 pub fn broken(error: MachineError) -> Objection {
     Objection::unavailable(error.to_string())
+}
+
+/// What the processor says beside the software.
+#[derive(Default)]
+pub struct Opinion {
+    answers: u32,
+    last: Option<MachineError>,
+}
+
+impl Opinion {
+    /// What the processor makes of an access, if that is not what was wanted. Where it differs from the software, the
+    /// image is not to blame but one of the machines, and the check cannot be made.
+    pub fn differs(
+        &mut self,
+        by_processor: Result<Outcome, MachineError>,
+        by_software: Outcome,
+        wanted: Outcome,
+    ) -> Result<Option<Outcome>, Objection> {
+        match by_processor {
+            Err(error) => self.last = Some(error),
+            Ok(outcome) if outcome != by_software => {
+                let words = format!("KVM does here what the manual does not say: {outcome} instead of {by_software}");
+                return Err(Objection::unavailable(words));
+            }
+            Ok(outcome) if outcome != wanted => return Ok(Some(outcome)),
+            Ok(_) => self.answers += 1,
+        }
+        Ok(None)
+    }
+
+    /// Whether there was an answer at all.
+    pub fn given(self) -> Finding {
+        match (self.answers, self.last) {
+            (0, Some(error)) => Err(broken(error)),
+            (0, None) => Err(Objection::open("there was nothing to ask the processor")),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// `refuses`: what is wrong in REQUESTS is told with its line, and there is no image.
