@@ -38,7 +38,8 @@ pub(crate) struct Comparison<'a> {
     pub strategies: Vec<Strategy>,
     /// Whether a strategy may be left out when time is short.
     pub optional: bool,
-    /// Whether the first few have one trial even when there is no time at all.
+    /// Whether the first few, or all of those that may not be left out, have one
+    /// trial even when there is no time at all.
     pub must: bool,
 }
 
@@ -128,7 +129,7 @@ impl Runner<'_> {
                 if self.entries[index].out.is_some() {
                     continue;
                 }
-                let owed = must && round == 0 && index < KEEP;
+                let owed = must && round == 0 && (index < KEEP || !optional);
                 if !owed && Instant::now() + self.entries[index].cost >= deadline {
                     over = true;
                     continue;

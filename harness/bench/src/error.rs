@@ -150,11 +150,8 @@ impl BenchError {
 /// The kernel's words without its number, and without a path that the message
 /// has already.
 fn reason(source: &io::Error) -> String {
-    let cause = source.raw_os_error().or_else(|| {
-        // As tempfile wraps it.
-        source.get_ref()?.source()?.downcast_ref::<io::Error>()?.raw_os_error()
-    });
-    cause.map_or_else(|| source.to_string(), |number| nix::errno::Errno::from_raw(number).desc().to_owned())
+    let number = source.raw_os_error();
+    number.map_or_else(|| source.kind().to_string(), |number| nix::errno::Errno::from_raw(number).desc().to_owned())
 }
 
 fn nearest(near: &[String]) -> String {

@@ -243,12 +243,7 @@ impl<'a> Run<'a> {
             let why = "the file lies on tmpfs: what is in memory only is never cold";
             refuse(CacheState::Cold, why.to_owned());
         }
-        if let Some(memory) = meminfo("MemAvailable").filter(|m| subject.size() > m / 10 * 8) {
-            let why = format!(
-                "the file has {}, of {} available memory: it cannot all be cached",
-                bytes(subject.size()),
-                bytes(memory)
-            );
+        if let Some(why) = meminfo("MemAvailable").and_then(|memory| larger_than_memory(subject.size(), memory)) {
             refuse(CacheState::Warm, why);
         }
         states
@@ -500,6 +495,13 @@ fn weight(workload: WorkloadName, state: CacheState) -> u32 {
     }
 }
 
+/// Why a file cannot be all in the page cache, if so.
+fn larger_than_memory(size: u64, available: u64) -> Option<String> {
+    (size > available / 10 * 8).then(|| {
+        format!("the file has {}, of {} available memory: it cannot all be cached", bytes(size), bytes(available))
+    })
+}
+
 /// Bytes to be free for a request: the file, its target and the scratch files.
 fn room(request: &Request, size: u64) -> u64 {
     let copies =
@@ -553,4 +555,16 @@ fn check_names(request: &Request) -> Result<(), BenchError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_larger_than_memory_is_not_measured_warm() {
+        assert_eq!(larger_than_memory(7 << 30, 10 << 30), None);
+        let why = larger_than_memory(9 << 30, 10 << 30).unwrap();
+        assert_eq!(why, "the file has 9 GiB, of 10 GiB available memory: it cannot all be cached");
+    }
 }

@@ -49,6 +49,9 @@ impl Workshop {
         if !std::fs::metadata(&parent).map_err(refused)?.is_dir() {
             return Err(refused(io::Error::from_raw_os_error(libc::ENOTDIR)));
         }
+        if let Some(file_system) = pseudo_file_system(&parent) {
+            return Err(BenchError::Pseudo { path: parent, file_system });
+        }
         sweep(&parent);
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&parent).map_err(refused)?;
         let lock = lock(dir.path());
@@ -457,7 +460,7 @@ mod tests {
         assert!(message(&file).ends_with("file: no file can be made there: Not a directory"), "{}", message(&file));
         let none = dir.path().join("none");
         assert!(message(&none).ends_with("No such file or directory"), "{}", message(&none));
-        assert_eq!(message(Path::new("/proc")), "/proc: no file can be made there: No such file or directory");
+        assert!(message(Path::new("/proc")).starts_with("/proc: lives on proc, a pseudo file system"));
     }
 
     #[test]

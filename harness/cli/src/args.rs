@@ -371,7 +371,7 @@ pub struct MergeArgs {
 /// `bench`
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// The workloads, such as scan, random or copy [default: scan copy]
+    /// Of scan, rescan, random, copy, update, write, records, share, small, shape, pipe and ipc [default: scan copy]
     #[arg(value_name = "WORKLOAD")]
     pub workloads: Vec<String>,
     /// Read this file instead of a generated one (it is never written to)

@@ -1,10 +1,10 @@
 //! Several processes checksum the same file at the same time.
 //!
-//! Once they have, and outside the timed part, each takes the memory that its
-//! way needs once more and keeps it, and the kernel is asked how much of that
-//! each counts as its own (RSS) and how much is left when what is shared is
-//! shared out (PSS).
+//! Before the first trial as many processes only take the memory that this
+//! needs and keep it, and the kernel is asked how much of that each counts as
+//! its own (RSS), and how much it is when what is shared is shared out (PSS).
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
@@ -19,24 +19,39 @@ pub const PROCESSES: [usize; 3] = [2, 4, 8];
 /// Every strategy of the workload; the first is what the others are compared with.
 pub fn strategies(processes: usize) -> Vec<Strategy> {
     let map = |name: &str, what: &str, flags: i32| {
-        Strategy::new(name, what, None, move |task| {
-            let file = task.open()?;
-            together(task, processes, Mapped { file, size: task.size as usize, flags })
-        })
+        by(name, what, None, processes, move |task| Ok(Mapped { file: task.open()?, size: task.size as usize, flags }))
     };
     vec![
         read(64 << 10, processes),
         map("mmap", "each maps the file shared", libc::MAP_SHARED),
-        Strategy::new("mmap_inherited", "one mapping, inherited and touched before", None, move |task| {
+        by("mmap_inherited", "one mapping, inherited and touched before", None, processes, |task| {
             let file = task.open()?;
             let mapping = Mapping::file(&file, 0, task.size as usize, libc::PROT_READ, libc::MAP_SHARED);
             let mapping = mapping.map_err(call("mmap"))?;
             touch(&mapping);
-            together(task, processes, Inherited(mapping))
+            Ok(Inherited(mapping))
         }),
         read(256 << 10, processes),
         map("mmap_private", "each maps the file privately", libc::MAP_PRIVATE).full(),
     ]
+}
+
+fn by<W: Way + 'static>(
+    name: &str,
+    what: &str,
+    block: Option<usize>,
+    processes: usize,
+    way: impl Fn(&Task<'_>) -> Result<W, Fault> + 'static,
+) -> Strategy {
+    let weighed = OnceCell::new();
+    Strategy::new(name, what, block, move |task| {
+        let mut way = way(&task)?;
+        if weighed.get().is_none() {
+            // Empty, so it takes the value.
+            let _ = weighed.set(weigh(processes, &mut way)?);
+        }
+        together(task, processes, way, weighed.get().copied().flatten())
+    })
 }
 
 /// What each of the processes does. In a child nothing may be allocated.
@@ -63,10 +78,10 @@ struct Read {
 fn read(block: usize, processes: usize) -> Strategy {
     let name = format!("read_{}", size_name(block));
     let what = format!("each reads by pread(2), {} KiB at a time", block >> 10);
-    Strategy::new(&name, &what, Some(block), move |task| {
+    by(&name, &what, Some(block), processes, move |task| {
         let mut buffer = buffer(block)?;
         buffer.set_apart();
-        together(task, processes, Read { file: task.open()?, size: task.size, buffer })
+        Ok(Read { file: task.open()?, size: task.size, buffer })
     })
 }
 
@@ -85,7 +100,8 @@ impl Way for Read {
     }
 
     fn keep(&mut self) -> Option<Kept> {
-        // Written to by the scan, so each process has pages of its own.
+        // Written to, so that each process has pages of its own.
+        self.buffer.bytes().fill(2);
         Some(Kept { address: self.buffer.bytes().as_ptr() as usize, _mapping: None })
     }
 }
@@ -158,31 +174,78 @@ fn all_go(others: &[Other]) -> Result<(), Fault> {
     }
 }
 
-/// Runs the scan in children and here, all from the same moment.
-fn together<'a>(task: Task<'a>, processes: usize, mut way: impl Way + 'a) -> Result<Prepared<'a>, Fault> {
-    let mut others = Vec::new();
-    for _ in 1..processes {
-        let (wait, go) = copy::pipe(4096)?;
-        let (answer_out, answer_in) = copy::pipe(4096)?;
-        // SAFETY: the ways above read memory and make system calls; what they
-        // free is a mapping of their own.
-        let child = unsafe {
-            Child::fork(|| {
-                let mut part = || -> Option<()> {
-                    hear(&wait)?;
-                    let checksum = way.scan()?;
-                    say(&answer_in, checksum).then_some(())?;
-                    hear(&wait)?;
-                    let kept = way.keep()?;
-                    say(&answer_in, kept.address as u64).then_some(())?;
-                    hear(&wait)?;
-                    Some(())
-                };
-                i32::from(part().is_none())
-            })
-        };
-        others.push(Other { child: child.map_err(call("fork"))?, go, answer: answer_out });
+/// Forks all processes but this one; each does `part`, with the descriptors on
+/// which it is told to go on and on which it answers.
+///
+/// # Safety
+/// As [`Child::fork`].
+unsafe fn fork_others(
+    processes: usize,
+    mut part: impl FnMut(&OwnedFd, &OwnedFd) -> Option<()>,
+) -> Result<Vec<Other>, Fault> {
+    (1..processes)
+        .map(|_| {
+            let (wait, go) = copy::pipe(4096)?;
+            let (answer, tell) = copy::pipe(4096)?;
+            // SAFETY: promised by the caller.
+            let child = unsafe { Child::fork(|| i32::from(part(&wait, &tell).is_none())) };
+            Ok(Other { child: child.map_err(call("fork"))?, go, answer })
+        })
+        .collect()
+}
+
+fn wait_for(others: Vec<Other>) -> Result<(), Fault> {
+    for other in others {
+        match other.child.wait().map_err(call("wait"))? {
+            End::Exited(0) => {}
+            end => return Err(Fault::Unsupported(format!("another process ended early: {end:?}"))),
+        }
     }
+    Ok(())
+}
+
+/// Has all processes keep the memory that the way takes, and asks the kernel
+/// what it comes to; `None` where /proc does not tell.
+fn weigh(processes: usize, way: &mut impl Way) -> Result<Option<Footprint>, Fault> {
+    // SAFETY: the ways above map, touch and write memory, and allocate nothing.
+    let others = unsafe {
+        fork_others(processes, |wait, tell| {
+            let kept = way.keep()?;
+            say(tell, kept.address as u64).then_some(())?;
+            hear(wait).map(drop)
+        })
+    }?;
+    let kept = way.keep().ok_or(Fault::Short)?;
+    let mut places = vec![("self".to_owned(), kept.address)];
+    for other in &others {
+        places.push((other.child.id().to_string(), hear(&other.answer).ok_or(Fault::Short)? as usize));
+    }
+    let total = |field: &str| {
+        let parts = places.iter().map(|(process, address)| smaps_kib(process, *address, field));
+        parts.sum::<Option<u64>>().map(|kib| kib << 10)
+    };
+    let footprint = total("Rss").zip(total("Pss"));
+    all_go(&others)?;
+    wait_for(others)?;
+    Ok(footprint.map(|(resident, proportional)| Footprint { resident, proportional }))
+}
+
+/// Runs the scan in children and here, all from the same moment.
+fn together<'a>(
+    task: Task<'a>,
+    processes: usize,
+    mut way: impl Way + 'a,
+    footprint: Option<Footprint>,
+) -> Result<Prepared<'a>, Fault> {
+    // SAFETY: the ways above read memory and make system calls; what they free
+    // is a mapping of their own.
+    let others = unsafe {
+        fork_others(processes, |wait, tell| {
+            hear(wait)?;
+            let checksum = way.scan()?;
+            say(tell, checksum).then_some(())
+        })
+    }?;
     Ok(Box::new(move || {
         all_go(&others)?;
         let checksum = way.scan().ok_or(Fault::Short)?;
@@ -191,31 +254,10 @@ fn together<'a>(task: Task<'a>, processes: usize, mut way: impl Way + 'a) -> Res
             agreed &= hear(&other.answer).ok_or(Fault::Short)? == checksum;
         }
         let ended = Some(Instant::now());
+        wait_for(others)?;
         task.go_on()?;
-        all_go(&others)?;
-        let kept = way.keep().ok_or(Fault::Short)?;
-        let mut places = vec![("self".to_owned(), kept.address)];
-        for other in &others {
-            places.push((other.child.id().to_string(), hear(&other.answer).ok_or(Fault::Short)? as usize));
-        }
-        let total = |field: &str| {
-            let parts = places.iter().map(|(process, address)| smaps_kib(process, *address, field));
-            parts.sum::<Option<u64>>().map(|kib| kib << 10)
-        };
-        let footprint = total("Rss").zip(total("Pss"));
-        all_go(&others)?;
-        for other in others {
-            match other.child.wait().map_err(call("wait"))? {
-                End::Exited(0) => {}
-                end => return Err(Fault::Unsupported(format!("another process ended early: {end:?}"))),
-            }
-        }
-        Ok(Work {
-            // A wrong sum of a child's must not go unseen.
-            checksum: if agreed { checksum } else { !checksum },
-            footprint: footprint.map(|(resident, proportional)| Footprint { resident, proportional }),
-            ended,
-            ..Work::default()
-        })
+        // A wrong sum of a child's must not go unseen.
+        let checksum = if agreed { checksum } else { !checksum };
+        Ok(Work { checksum, footprint, ended, ..Work::default() })
     }))
 }
