@@ -2,6 +2,8 @@
 
 #[path = "cli/book.rs"]
 mod book;
+#[path = "cli/classes.rs"]
+mod classes;
 #[path = "cli/commands.rs"]
 mod commands;
 #[path = "cli/grading.rs"]

@@ -6,3 +6,5 @@ mod comparing;
 #[path = "cli/program.rs"]
 #[allow(dead_code, reason = "shared with the other tests of the program")]
 mod program;
+#[path = "cli/thousand.rs"]
+mod thousand;

@@ -128,6 +128,14 @@ pub enum DevCommand {
     },
     /// Make the pictures that lessons show, `![words](EXERCISE.svg)`, from runs of the solutions
     Pictures,
+    /// Make a class to try `grade --submissions` on: solutions and submissions on file, no two the same
+    Class {
+        /// A directory that is not there yet, or is empty
+        directory: PathBuf,
+        /// How many programs, ten a person
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        submissions: usize,
+    },
     /// Make the long proofs, of which `cargo test` has a short form, and print their figures
     Prove(ProveArgs),
     /// Grade the solutions over and over, with other inputs each time: no verdict may differ

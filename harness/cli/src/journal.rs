@@ -75,7 +75,8 @@ fn read(path: &Path) -> Result<HashMap<String, Verdict>> {
 /// name.
 pub fn key(item: &Item, seed: Option<u64>, rung: Option<Rung>) -> String {
     let mut digest = Sha256::new();
-    let source = fs::read(item.submission.path(&item.exercise)).unwrap_or_default();
+    // What is no source has one verdict, whatever it holds; and it may hold terabytes.
+    let source = item.submission.source(&item.exercise).unwrap_or_default();
     let label = item.submission.label();
     let seed = seed.map(|seed| seed.to_string()).unwrap_or_default();
     let rung = rung.map(|rung| rung.to_string()).unwrap_or_default();

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::exit::Stop;
 use crate::files;
 use crate::quantities::Shard;
+use crate::terminal::visible;
 
 /// One program of one person.
 #[derive(Debug)]
@@ -34,21 +35,21 @@ pub fn read(suite: &Suite, directory: &Path) -> Result<Class> {
     let mut class = Class::default();
     for person in entries(directory)? {
         if !is_directory(&person) {
-            class.stray.push(format!("{}: is not in a submitter's directory", person.display()));
+            class.stray.push(format!("{}: is not in a submitter's directory", shown(&person)));
             continue;
         }
-        let name = file_name(&person);
+        let name = shown_name(&person);
         let mut seen: Vec<&'static str> = Vec::new();
         for file in entries(&person)? {
             match one(suite, &name, &file) {
                 Ok(program) if seen.contains(&program.exercise.name) => {
-                    class.stray.push(format!("{}: is a second answer to {}", file.display(), program.exercise.name));
+                    class.stray.push(format!("{}: is a second answer to {}", shown(&file), program.exercise.name));
                 }
                 Ok(program) => {
                     seen.push(program.exercise.name);
                     class.programs.push(program);
                 }
-                Err(why) => class.stray.push(format!("{}: {why}", file.display())),
+                Err(why) => class.stray.push(format!("{}: {why}", shown(&file))),
             }
         }
     }
@@ -93,6 +94,15 @@ fn is_directory(path: &Path) -> bool {
 
 fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn shown(path: &Path) -> String {
+    visible(path.as_os_str().as_encoded_bytes()).replace('\n', "\\n")
+}
+
+/// As a report can show it on one line, whatever it is made of: a name must not look like a row of its own.
+fn shown_name(path: &Path) -> String {
+    shown(Path::new(path.file_name().unwrap_or_default()))
 }
 
 fn person_of(submission: &Submission) -> String {

@@ -121,7 +121,7 @@ pub fn visible(bytes: &[u8]) -> String {
             match c {
                 '\n' => text.push(c),
                 '\t' => text.push_str("    "),
-                c if c.is_control() => text.extend(c.escape_default()),
+                c if c.is_control() || reorders(c) => text.extend(c.escape_default()),
                 c => text.push(c),
             }
         }
@@ -130,6 +130,11 @@ pub fn visible(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// A mark that lets what follows be read in another order.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A table in columns as wide as their widest cell; `right` says which columns are numbers.
@@ -176,6 +181,7 @@ mod tests {
     #[test]
     fn nothing_visible_is_obeyed_by_a_terminal() {
         assert_eq!(visible(b"a\x1b[2Jb\r\n\xff\tc"), "a\\u{1b}[2Jb\\r\n\\xff    c");
+        assert_eq!(visible("\u{202e}dessap".as_bytes()), "\\u{202e}dessap");
     }
 
     #[test]

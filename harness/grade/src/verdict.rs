@@ -107,9 +107,16 @@ pub struct CheckResult {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// As given, or relative to the suite's root.
+    #[serde(serialize_with = "legible")]
     pub file: PathBuf,
     /// From 1.
     pub line: u32,
+}
+
+/// JSON has no word for a path that is no UTF-8, and one such must not cost a class its report; nor may a path move
+/// anything on the terminal of its reader.
+fn legible<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&crate::weigh::visible(&path.to_string_lossy()))
 }
 
 /// A plan by name, with what replays it.

@@ -95,8 +95,8 @@ fn weigh_one(check: &Check, plans: &[Plan], rounds: &Rounds, subject: &Subject) 
 fn failed_result(check: &Check, judged: &Judged, failure: &Failure, subject: &Subject) -> CheckResult {
     CheckResult {
         reason: Some(failure.reason),
-        message: in_context(&judged.plan.circumstance, &failure.message),
-        evidence: failure.evidence.iter().take(EVIDENCE_LINES).map(|line| shortened(line)).collect(),
+        message: visible(&in_context(&judged.plan.circumstance, &failure.message)),
+        evidence: failure.evidence.iter().take(EVIDENCE_LINES).map(|line| shortened(&visible(line))).collect(),
         source: failure.source.as_ref().map(|line| source_of(line, subject.source)),
         plan: Some(plan_ref(judged, subject)),
         ..result(check, CheckOutcome::Failed, "")
@@ -158,9 +158,32 @@ fn shortened(line: &str) -> String {
     }
 }
 
+/// A text with nothing in it that a terminal would obey, whoever prints the verdict: a program chooses much of what is
+/// said of it.
+pub(crate) fn visible(text: &str) -> String {
+    let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    // Marks that let what follows be read in another order.
+    let reordered = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if obeyed(c) || reordered(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    }
+    shown
+}
+
 /// The compiler records the file as it was named to it; a verdict names it as its reader does.
 fn source_of(line: &SourceLine, source: &Path) -> Source {
     let recorded = PathBuf::from(&line.file);
     let same = recorded.file_name() == source.file_name();
     Source { file: if same { source.into() } else { recorded }, line: line.line }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible;
+
+    #[test]
+    fn what_a_program_said_moves_nothing_on_a_terminal() {
+        assert_eq!(visible("a\x1b[2J\r\n\tb\u{202e}ü"), "a\\u{1b}[2J\\u{d}\n\tb\\u{202e}ü");
+    }
 }

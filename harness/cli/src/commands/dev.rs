@@ -4,16 +4,17 @@ mod prove;
 
 use std::fs;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use grade::State;
+use grade::{Exercise, State, Suite};
 use observe::Tracing;
 
 use crate::args::{Cli, DevCommand};
 use crate::book;
 use crate::commands::{demo, steady};
 use crate::context;
-use crate::exit::Exit;
+use crate::exit::{Exit, Stop};
 use crate::files;
 use crate::terminal;
 use crate::timeline::{self, Caption};
@@ -26,6 +27,7 @@ pub fn dev(cli: &Cli, command: &DevCommand) -> Result<Exit> {
         DevCommand::Pictures => pictures(cli),
         DevCommand::Prove(args) => prove::prove(cli, args),
         DevCommand::Steady(args) => steady::steady(cli, args),
+        DevCommand::Class { directory, submissions } => class(cli, directory, *submissions),
     }
 }
 
@@ -80,4 +82,43 @@ fn pictures(cli: &Cli) -> Result<Exit> {
         writeln!(out, "{}", files::relative(&path).display())?;
     }
     Ok(Exit::Done)
+}
+
+/// Programs of one person.
+const PORTFOLIO: usize = 10;
+
+/// Answers to all exercises in turn: the solutions and what lies under `fixtures`, right and wrong. Each ends in a
+/// comment of its own, so that each has to be compiled.
+fn class(cli: &Cli, directory: &Path, submissions: usize) -> Result<Exit> {
+    let suite = context::suite(cli)?;
+    fs::create_dir_all(directory)
+        .map_err(|e| Stop::input(format!("{}: {}", directory.display(), files::reason(&e))))?;
+    if fs::read_dir(directory)?.next().is_some() {
+        return Err(Stop::input(format!("{}: holds something already", directory.display())));
+    }
+    let answers: Vec<Vec<PathBuf>> = suite.exercises().iter().map(|exercise| answers(&suite, exercise)).collect();
+    for number in 0..submissions {
+        let which = number % answers.len();
+        let (exercise, answers) = (&suite.exercises()[which], &answers[which]);
+        let answer = &answers[number / suite.exercises().len() % answers.len()];
+        let person = directory.join(format!("person-{:04}", number / PORTFOLIO + 1));
+        fs::create_dir_all(&person)?;
+        let text = fs::read_to_string(answer).with_context(|| format!("cannot read {}", answer.display()))?;
+        let kind = answer.extension().unwrap_or_default();
+        let path = person.join(exercise.name).with_extension(kind);
+        fs::write(&path, format!("{text}\n// {number}\n"))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn answers(suite: &Suite, exercise: &Exercise) -> Vec<PathBuf> {
+    let on_file = |kind: &str| {
+        let directory = suite.root().join("fixtures/submissions").join(kind).join(exercise.name);
+        let mut paths: Vec<PathBuf> =
+            fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        paths
+    };
+    [vec![exercise.solution_path()], on_file("right"), on_file("wrong")].concat()
 }

@@ -19,6 +19,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::GradeError;
+use crate::weigh::visible;
 
 /// Processor time of one process; a program of this suite takes 0.15 s.
 const CPU_SECONDS: u64 = 15;
@@ -117,7 +118,7 @@ fn watch(child: &mut Child) -> (String, bool) {
             let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
         }
     }
-    (String::from_utf8_lossy(&kept).into_owned(), in_time)
+    (visible(&String::from_utf8_lossy(&kept)), in_time)
 }
 
 fn read_until(stderr: &mut ChildStderr, deadline: Instant, kept: &mut Vec<u8>) -> bool {
