@@ -8,7 +8,7 @@ use super::Spec;
 use super::common::calls::{self, ROOT, pipes, reads_of, writes_of};
 use super::common::channels::ends_closed;
 use super::common::family::capital;
-use super::common::plans::{bad_usage, cuts, failing, fault, interrupted, orders};
+use super::common::plans::{bad_usage, cuts, failing, fault, interrupted, orders, unwritable_channel};
 use super::common::{FORKS, OPENS, PIPES, child_prints, order, output, reaped, reports, under_faults, usage};
 use super::fork;
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
@@ -28,7 +28,7 @@ pub(crate) fn pipe_partial() -> Spec {
         plans,
         checks: vec![
             Check::outside("usage", "a command line of anything but one FILE is refused", usage),
-            Check::outside("reports", "a failing open, pipe or fork is reported, and nothing is printed", reports),
+            Check::outside("reports", "a failing open, pipe, fork or write of the parent is reported", reports),
             Check::outside("output", "the child prints a small file whole", output),
             Check::seen("through-pipe", "the file goes through a pipe, from parent to child", through_pipe),
             Check::seen("child-prints", "the child prints", child_prints),
@@ -75,6 +75,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let refusals = [
         fails("pipe fails", PIPES, calls::PIPE_CALLS, libc::EMFILE),
         fails("fork fails", FORKS, calls::FORK_CALLS, libc::EAGAIN),
+        unwritable_channel(&plain, On::Pipe),
     ];
     let missing = Plan::new("no such file").arg("missing").reports(OPENS, Some("missing"), libc::ENOENT);
     let lasting = &["nothing-lost", "waits-blocking", "reaped"];

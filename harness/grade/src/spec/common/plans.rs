@@ -86,3 +86,11 @@ pub fn unwritable_output(plan: &Plan) -> Plan {
         .fault(failing(WRITES, Some(On::Stdout), libc::ENOSPC))
         .because("When standard output cannot be written")
 }
+
+/// A pipe or FIFO that takes nothing from the program itself. What its child makes of an early end is its own.
+pub fn unwritable_channel(plan: &Plan, on: On) -> Plan {
+    let fault = Fault { who: Who::Root, ..failing(WRITES, Some(on), libc::EIO) };
+    let mut plan = plan.again("the parent's write fails", &[]).reports(super::calls::OUTPUTS, None, libc::EIO);
+    plan.expect.stdout = None;
+    plan.fault(fault).because("When the parent cannot write")
+}
