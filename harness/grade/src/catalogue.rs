@@ -105,6 +105,11 @@ impl Exercise {
         ((self.spec)().plans)(&mut Nonce::new(seed))
     }
 
+    /// Whether its programs are compiled as a release is: what the optimiser makes of a loop is a part of the lesson.
+    pub fn is_optimised(&self) -> bool {
+        OPTIMISED.contains(&self.name)
+    }
+
     /// What it must show.
     pub fn checks(&self) -> Vec<Check> {
         (self.spec)().checks
@@ -119,6 +124,9 @@ const STDIO: Module = Module { folder: "06_stdio", short: "stdio", title: "Buffe
 const FIFOS: Module = Module { folder: "07_fifos", short: "fifos", title: "Named pipes" };
 const SIGNALS: Module = Module { folder: "08_signals", short: "signals", title: "Signals" };
 const IO: Module = Module { folder: "09_io", short: "io", title: "Ways to copy a file" };
+
+/// Exercises about loops that end only if the compiler really looks each time.
+const OPTIMISED: &[&str] = &["shared_flag", "quit_flag"];
 
 struct Row {
     name: &'static str,
@@ -303,6 +311,15 @@ const ROWS: &[Row] = &[
         spec: spec::mmap::map_sync,
     },
     Row {
+        name: "map_device",
+        module: MMAP,
+        file: "device.rs",
+        kind: Kind::Write,
+        usage: "map_device FILE",
+        title: "a request by stores to a device",
+        spec: spec::mmap::map_device,
+    },
+    Row {
         name: "shared_anon",
         module: FORK,
         file: "shared_anon.rs",
@@ -337,6 +354,33 @@ const ROWS: &[Row] = &[
         usage: "shared_flag FILE",
         title: "wait for a store of another process",
         spec: spec::shared_flag::shared_flag,
+    },
+    Row {
+        name: "quit_flag",
+        module: FORK,
+        file: "quit_flag.rs",
+        kind: Kind::Write,
+        usage: "quit_flag MS",
+        title: "a loop that ends when another process says so",
+        spec: spec::quit_flag::quit_flag,
+    },
+    Row {
+        name: "shared_ring",
+        module: FORK,
+        file: "shared_ring.rs",
+        kind: Kind::Write,
+        usage: "shared_ring [--from N] FILE",
+        title: "a stream through shared memory",
+        spec: spec::shared_ring::shared_ring,
+    },
+    Row {
+        name: "robust_mutex",
+        module: FORK,
+        file: "robust_mutex.rs",
+        kind: Kind::Write,
+        usage: "robust_mutex",
+        title: "a lock whose holder has died",
+        spec: spec::robust_mutex::robust_mutex,
     },
     Row {
         name: "fork_copy",

@@ -103,9 +103,11 @@ impl Compiler {
             Submission::File { .. } => self.externs(Tree::Solutions)?,
         };
         let name = recorded_name(shown);
-        let parts = [exercise.name, source, &name.to_string_lossy(), &externs.fingerprint];
+        let level = if exercise.is_optimised() { "opt-level=3" } else { "opt-level=0" };
+        let parts = [exercise.name, source, &name.to_string_lossy(), &externs.fingerprint, level];
         self.store.get_or_make(exercise.name, &parts, |dir, output| {
             let mut rustc = externs.rustc(exercise.name);
+            rustc.args(["-C", level]);
             let mut path = shown.to_path_buf();
             if let Submission::Tree(_) = submission {
                 rustc.current_dir(&self.root);
@@ -124,12 +126,13 @@ impl Compiler {
 
     fn compile_c(&self, exercise: &Exercise, path: &Path, source: &str) -> Result<Kept, GradeError> {
         let name = recorded_name(path);
-        let parts = [exercise.name, source, &name.to_string_lossy(), "cc -g -O0 -pthread"];
+        let level = if exercise.is_optimised() { "-O3" } else { "-O0" };
+        let parts = [exercise.name, source, &name.to_string_lossy(), "cc -g -pthread", level];
         self.store.get_or_make(exercise.name, &parts, |dir, output| {
             let mut rename = OsString::from("-ffile-prefix-map=");
             rename.push(renamed(path, &name));
             let mut cc = Command::new("cc");
-            cc.args(["-g", "-O0", "-pthread", "-o"]).arg(output).arg(rename).arg(path);
+            cc.args(["-g", level, "-pthread", "-o"]).arg(output).arg(rename).arg(path);
             match confine::run(cc, "cc", &self.reach(vec![path.into()], Vec::new(), dir)) {
                 Err(GradeError::Toolchain(reason)) => {
                     Err(GradeError::NoCompiler(format!("a C program needs a C compiler: {reason}")))

@@ -2,6 +2,7 @@
 
 mod anonymous;
 mod cat;
+mod device;
 mod fixed;
 mod grow;
 mod lazy;
@@ -19,6 +20,7 @@ mod write;
 
 pub(crate) use anonymous::map_anonymous;
 pub(crate) use cat::map_cat;
+pub(crate) use device::map_device;
 pub(crate) use fixed::map_fixed;
 pub(crate) use grow::map_grow;
 pub(crate) use lazy::map_lazy;
