@@ -5,7 +5,7 @@
 //!     $ word_count poem.txt
 //!     14 103 602
 //!
-//! Without --mmap read FILE, in blocks of 16 KiB to 1 MiB, one after another into
+//! Without --mmap read FILE, in blocks of 4 KiB to 1 MiB, one after another into
 //! the same buffer. With --mmap map it, and read nothing. Both say the same, of any
 //! bytes: a line is a newline (a rest without one is none), a word is a run of
 //! bytes that are not white space (blank, \t, \n, \v, \f, \r). FILE may be empty.
@@ -13,8 +13,8 @@
 //! Why: it is the smallest program that looks at every byte, so it shows what the
 //! bytes cost to get. Small blocks cost calls; a buffer as large as the file costs
 //! the faults of memory that is used once; a mapping costs the faults on the file.
-//! Which is least depends: `syslings bench sequential` says, and times yours with
-//! --mine.
+//! Which is least depends: `syslings bench scan` says, and times yours beside them
+//! (--mine 'mine=./word_count {src}').
 //!
 //! Read: read(2); mmap(2); isspace(3).
 

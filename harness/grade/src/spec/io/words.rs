@@ -25,7 +25,7 @@ pub(crate) fn word_count() -> Spec {
             Check::outside("reports", "a failing call is reported with the file that it was for", reports),
             Check::outside("output", "lines, words and bytes are counted, of any bytes", output),
             Check::seen("by-read", "without --mmap the contents are read", by_read),
-            Check::seen("in-blocks", "they are read in blocks of 16 KiB to 1 MiB", in_blocks),
+            Check::seen("in-blocks", "they are read in blocks of 4 KiB to 1 MiB", in_blocks),
             Check::seen("mapped", "with --mmap the file is mapped, and its contents are never read", mapped),
             Check::seen("short-io", "it is right when reads are cut short", under_faults),
             Check::seen("eintr", "it is right when calls are interrupted", under_faults),
@@ -132,7 +132,7 @@ fn in_blocks(run: &Run) -> Finding {
     }
     if calls > len / SMALLEST + FEW {
         let words = format!(
-            "{calls} reads for {len} bytes, {} bytes each: with blocks of 16 KiB or more the calls cost next to nothing.",
+            "{calls} reads for {len} bytes, {} bytes each: the calls cost more than the bytes. With blocks of 64 KiB they cost next to nothing.",
             len / calls
         );
         return wrong(words).at(reads.first().and_then(|read| read.event.source.as_ref())).found();
