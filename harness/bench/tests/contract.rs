@@ -1,5 +1,6 @@
 //! A small comparison end to end, and the form of its JSON.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -176,15 +177,19 @@ fn each_shape_is_proved_and_a_file_of_the_callers_is_shaped_by_reading_only() {
     std::fs::write(&path, vec![3u8; 4 << 20]).unwrap();
     let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
     let shapes = |file: Option<PathBuf>| {
-        let request = Request { file, workloads: vec![WorkloadName::Shape], budget: PLENTY, ..request() };
+        let request = Request { file, workloads: vec![WorkloadName::Shape], ..request() };
         let report = compare(&request, &mut |_| {}).unwrap();
-        let names: Vec<String> = report.groups().iter().map(|group| group.shape.unwrap().to_owned()).collect();
-        assert!(!names.is_empty() && names.len() == report.layouts.len(), "{names:?}");
+        let measured: BTreeSet<String> = report.groups().iter().map(|group| group.shape.unwrap().to_owned()).collect();
+        assert!(!measured.is_empty());
         assert!(report.groups().iter().all(|group| report.layout(group).unwrap().faults_per_mib > 0.0));
-        names
+        // A machine that is busy may have no time for all of them.
+        let skipped = report.skipped.iter().filter_map(|skipped| skipped.shape.clone());
+        measured.into_iter().chain(skipped).collect::<BTreeSet<_>>()
     };
-    assert_eq!(shapes(None)[0], "written 4 KiB at a time");
-    assert_eq!(shapes(Some(path.clone())), ["read by single pages", "read ahead"]);
+    let reading = BTreeSet::from(["read ahead", "read by single pages"].map(str::to_owned));
+    let written = ["4 KiB", "64 KiB", "1 MiB", "4 MiB"].map(|piece| format!("written {piece} at a time"));
+    assert_eq!(shapes(Some(path.clone())), reading);
+    assert_eq!(shapes(None), reading.into_iter().chain(written).collect());
     assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), modified);
 }
 

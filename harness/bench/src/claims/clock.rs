@@ -135,7 +135,7 @@ pub fn two_hands(_: &Lab) -> Tried {
     let (one, two) = (rounds(MANY), rounds(distance));
     let why = format!(
         "in {MANY} frames with every reference bit set, one hand passes {} frames before it frees the first page, two \
-         hands {distance} apart {}; the price is {} pages freed that were in use, where one hand freed {}",
+         hands {distance} apart pass {}; the price is {} pages freed that were in use, where one hand freed {}",
         one.before_first, two.before_first, two.in_use_freed, one.in_use_freed
     );
     Ok(Answer::decided(two.before_first < one.before_first, why)

@@ -405,7 +405,7 @@ pub fn second_chance(lab: &Lab) -> Tried {
         return Ok(Answer::new(super::ClaimVerdict::Undecided, "the kernel took pages of the file away meanwhile"));
     }
     let contrast = if gone {
-        format!("; once they had left the page cache too, {from_device} faults waited for the device")
+        format!("; of the faults after they had left the page cache too {from_device} waited")
     } else {
         String::new()
     };
@@ -448,9 +448,9 @@ pub fn exec_replaces(lab: &Lab) -> Tried {
         return Ok(Answer::skipped("/proc does not list the mappings of a process here"));
     }
     let why = format!(
-        "the process that executed another program kept its number ({}) and its open pipe, through which this came; of \
-         the memory it had been forked with, a mapped file {}",
-        if process == forked { "the same" } else { "another" },
+        "the process that executed another program {} its open pipe, through which this came; of the memory it had \
+         been forked with, a mapped file {}",
+        if process == forked { "kept its number and" } else { "got another number, but kept" },
         if kept { "was still there" } else { "was gone" }
     );
     Ok(Answer::decided(!kept && process == forked, why)
