@@ -24,7 +24,7 @@ struct Proof {
 }
 
 /// Quick ones first.
-const PROOFS: [Proof; 7] = [
+const PROOFS: [Proof; 8] = [
     Proof {
         name: "box",
         shows: "what a box costs to set up and take down, and how soon a killed launch is gone",
@@ -48,6 +48,12 @@ const PROOFS: [Proof; 7] = [
         shows: "every solution graded 200 times with all processors busy: no verdict differs",
         cargo: &["run", "--release", "--quiet", "-p", "syslings"],
         own: &["dev", "steady", "--runs", "200", "--load"],
+    },
+    Proof {
+        name: "class",
+        shows: "1,000 submissions graded on one processor and on two: how much faster, and in how much memory",
+        cargo: &["test", "--release", "-p", "tests", "--test", "measuring", "thousand"],
+        own: &["--ignored", "--nocapture", "--test-threads", "1"],
     },
     Proof {
         name: "mutants",
