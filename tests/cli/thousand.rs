@@ -1,7 +1,7 @@
 //! A class of a thousand: how grading scales, what it holds in memory, what a hostile submission costs the others.
 //!
-//! `cargo test --release -p tests --test measuring thousand -- --ignored --nocapture --test-threads 1`; the number of
-//! submissions is taken from `SYSLINGS_SUBMISSIONS`, and the machine should have nothing else to do.
+//! `cargo run --release -- dev prove class`; `SYSLINGS_SUBMISSIONS` makes it fewer, and the machine should have nothing
+//! else to do.
 
 use std::fs;
 use std::io::Read;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::program::{binary, prints, root, syslings};
 
-/// Rests of a grading: how long it took, and how much memory its harness held at most, early and in all.
+/// What a grading takes: how long it goes on, and how much memory its harness holds at most, early and in all.
 #[derive(Debug)]
 struct Cost {
     wall: Duration,

@@ -37,7 +37,8 @@ impl Grader {
     pub fn demo_of(&self, exercise: &Exercise, submission: &Submission) -> Result<Demo, GradeError> {
         let compiled = self.compiler().compile(exercise, submission)?;
         let plan = ((exercise.spec)().demo)(&mut Nonce::new(SEED));
-        let launch = launch_of(&plan.launch, exercise, &compiled, self.options().rung);
+        let mut launch = launch_of(&plan.launch, exercise, &compiled, self.options().rung);
+        launch.watch.pages = true;
         self.check_interrupt()?;
         let observation = self.observer().run(&launch)?;
         let story = story::tell(&observation);

@@ -69,7 +69,8 @@ fn told(seen: &Observation, index: usize, event: &Event) -> Option<Told> {
             if let Some((verb, object, data)) = transfer(seen, call) {
                 return Some(moved(&who, verb, &object, *value, data, waited(seen, event)));
             }
-            plain(deed(seen, index, event, call, *value)?)
+            let pages = event.pages.map(|pages| format!("; {pages}")).unwrap_or_default();
+            plain(deed(seen, index, event, call, *value)? + &pages)
         }
         What::Called { call: Call::Mmap { address, .. }, result: Some(Err(errno)), .. } => {
             let place = if *address == 0 { "" } else { " at the address it asks for" };
@@ -89,7 +90,10 @@ fn told(seen: &Observation, index: usize, event: &Event) -> Option<Told> {
             })
         }
         What::HandlerReturned => plain("returns from the handler".into()),
-        What::Exited { exit: Exit::Code(code), .. } => plain(format!("ends with status {code}")),
+        What::Exited { exit: Exit::Code(code), .. } => {
+            let pages = event.pages.map(|pages| format!("; of what it mapped, {pages}")).unwrap_or_default();
+            plain(format!("ends with status {code}{pages}"))
+        }
         What::Exited { exit: Exit::Signal(signal), .. } => plain(format!("is killed by signal {signal}")),
         _ => None,
     }

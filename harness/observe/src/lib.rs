@@ -17,6 +17,7 @@ mod memory;
 mod objects;
 pub mod observation;
 mod observer;
+mod pages;
 pub mod plan;
 mod probe;
 mod process_files;
@@ -28,7 +29,7 @@ pub use calls::{Call, Sysno};
 pub use hang::{Culprit, Hang, Waiter};
 pub use observation::{
     Access, Descriptor, Descriptors, Disposition, Ending, Event, Exit, FileKind, FileLeft, Object, ObjectId,
-    ObjectKind, Observation, Output, Process, ProcessId, Snapshot, SourceLine, Tracing, What,
+    ObjectKind, Observation, Output, Pages, Process, ProcessId, Snapshot, SourceLine, Tracing, What,
 };
 pub use observer::{Observer, explain, supervise_if_asked};
 pub use plan::{

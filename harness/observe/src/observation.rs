@@ -149,8 +149,47 @@ pub struct Event {
     pub source: Option<SourceLine>,
     /// Function names from the call outwards to `main`, as far as they are known; only with a source line asked for.
     pub stack: Vec<String>,
+    /// The pages of the mapping that was just made or is about to go, or at the end those of the last, if asked for.
+    pub pages: Option<Pages>,
     /// What.
     pub what: What,
+}
+
+/// What the page tables say of a mapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pages {
+    /// In all.
+    pub total: u64,
+    /// Those that have a frame of memory: the others fault when they are next touched.
+    pub present: u64,
+    /// Those written to since they were last the same as the file; unknown where mappings have grown together.
+    pub dirty: Option<u64>,
+    /// Those that are no file's and no shared memory's, but the process's own.
+    pub own: u64,
+    /// Those that another process has mapped, too.
+    pub elsewhere: u64,
+    /// The frame of the first that is present, where the kernel tells it (CAP_SYS_ADMIN).
+    pub frame: Option<u64>,
+}
+
+impl std::fmt::Display for Pages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Pages { total, present, own, elsewhere, .. } = self;
+        let pages = if *total == 1 { "page" } else { "pages" };
+        match present {
+            0 if *total == 1 => return write!(f, "its page is not present"),
+            0 => return write!(f, "none of its {total} pages is present"),
+            _ => write!(f, "{present} of {total} {pages} present")?,
+        }
+        if let Some(dirty) = self.dirty {
+            write!(f, ", {dirty} dirty")?;
+        }
+        write!(f, ", {own} private, {elsewhere} shared with another process")?;
+        match self.frame {
+            Some(frame) => write!(f, ", the first in frame {frame:#x}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Kinds of event.

@@ -202,13 +202,23 @@ pub struct Watch {
     pub sources: bool,
     /// Copy what writable shared mappings hold at fork, munmap and exit (the first 64 KiB of each).
     pub snapshots: bool,
+    /// Read the page tables of a mapping when it is made, before it is unmapped, and when its process ends.
+    pub pages: bool,
     /// Call a hang as soon as the wait-for graph proves it, not only at the deadline.
     pub early_hang: bool,
 }
 
 impl Default for Watch {
     fn default() -> Watch {
-        Watch { trace: true, transfers: true, transfer_bytes: 4096, sources: true, snapshots: false, early_hang: true }
+        Watch {
+            trace: true,
+            transfers: true,
+            transfer_bytes: 4096,
+            sources: true,
+            snapshots: false,
+            pages: false,
+            early_hang: true,
+        }
     }
 }
 

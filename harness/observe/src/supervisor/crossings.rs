@@ -12,6 +12,7 @@ use crate::calls::{Call, Sysno};
 use crate::decode::{self, Caller};
 use crate::memory;
 use crate::observation::{Exit, ObjectId, ObjectKind, ProcessId, What};
+use crate::pages;
 use crate::plan::Effect;
 
 /// The call that ends a process.
@@ -42,7 +43,14 @@ impl Run<'_> {
             *snapshots = self.snapshots(process, tid, Some((*address, *len)));
         }
         let leaves_at_once = matches!(call, Call::Exit { .. });
+        let unmapped = match call {
+            Call::Munmap { address, len, .. } => Some((address, len)),
+            _ => None,
+        };
         let event = self.record(process, tid, What::Called { sysno, call, result: None, injected: false });
+        if let Some((address, len)) = unmapped {
+            self.add_pages(process, event, address, len);
+        }
         let mut in_call = InCall { event, sysno, arguments, forced: None, again: false, cut: None };
         let began = self.members[process.0 as usize].main_began;
         if began {
@@ -119,6 +127,17 @@ impl Run<'_> {
         self.leave_out(before.elapsed());
         self.events[event].source = line;
         self.events[event].stack = stack;
+    }
+
+    /// What the page tables say of a mapping of the program's own, if the plan asks.
+    pub(super) fn add_pages(&mut self, process: ProcessId, event: Option<usize>, address: u64, len: u64) {
+        let member = &self.members[process.0 as usize];
+        if let Some(event) = event.filter(|_| self.launch.watch.pages && member.main_began) {
+            let before = Instant::now();
+            let pages = pages::look(member.pid, address, len);
+            self.leave_out(before.elapsed());
+            self.events[event].pages = pages;
+        }
     }
 
     /// Faults, elided sleeps and actions of the plan, at the entry of a call.

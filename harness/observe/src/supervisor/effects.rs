@@ -6,7 +6,7 @@ use crate::calls::Call;
 use crate::decode::{self, Caller};
 use crate::memory;
 use crate::objects;
-use crate::observation::{ObjectId, ObjectKind, ProcessId, Snapshot};
+use crate::observation::{ObjectId, ObjectKind, ProcessId, Snapshot, What};
 
 /// Bytes of a shared mapping that a snapshot keeps.
 const SNAPSHOT: u64 = 64 << 10;
@@ -42,6 +42,7 @@ impl Run<'_> {
             Call::Mmap { len, prot, flags, fd, object, .. } => {
                 let (len, prot, flags, fd) = (*len, *prot, *flags, *fd);
                 *object = self.mapped(process, value as u64, len, prot, flags, fd);
+                self.add_pages(process, in_call.event, value as u64, len);
             }
             Call::Munmap { address, len, .. } => {
                 let range = *address..address.saturating_add(*len);
@@ -103,6 +104,26 @@ impl Run<'_> {
             member.shared.push((at, len, object));
         }
         object
+    }
+
+    /// What the program's own code mapped last, if it is mapped still: in this process, or in one that it was forked from.
+    pub(super) fn last_mapping(&self, process: ProcessId) -> Option<(u64, u64)> {
+        if !self.launch.watch.pages {
+            return None;
+        }
+        let mut who = process;
+        for event in self.events.iter().rev() {
+            match &event.what {
+                What::Forked { child, .. } if *child == who => who = event.process,
+                _ if event.process != who || event.source.is_none() => {}
+                What::Called { call: Call::Munmap { .. }, result: Some(Ok(_)), .. } => return None,
+                What::Called { call: Call::Mmap { len, .. }, result: Some(Ok(address)), .. } => {
+                    return Some((*address as u64, *len));
+                }
+                _ => {}
+            }
+        }
+        None
     }
 
     /// What the writable shared mappings hold; only those that begin in `within`, if that is given.

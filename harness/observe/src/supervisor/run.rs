@@ -172,7 +172,17 @@ impl<'a> Run<'a> {
         }
         let at = self.now();
         let startup = !self.members[process.0 as usize].main_began;
-        self.events.push(Event { at, until: at, process, thread, startup, source: None, stack: Vec::new(), what });
+        self.events.push(Event {
+            at,
+            until: at,
+            process,
+            thread,
+            startup,
+            source: None,
+            stack: Vec::new(),
+            pages: None,
+            what,
+        });
         Some(self.events.len() - 1)
     }
 

@@ -329,7 +329,11 @@ impl Run<'_> {
         (member.seen.minor_faults, member.seen.major_faults) = (minor, major);
         member.seen.open_at_exit = member.table.iter().map(|(fd, d)| (*fd, d.object)).collect();
         member.table.clear();
-        self.record(process, tid, What::Exited { exit, snapshots });
+        let mapping = self.last_mapping(process);
+        let event = self.record(process, tid, What::Exited { exit, snapshots });
+        if let Some((address, len)) = mapping {
+            self.add_pages(process, event, address, len);
+        }
     }
 }
 

@@ -56,6 +56,12 @@ const PROOFS: [Proof; 8] = [
         own: &["dev", "steady", "--runs", "200", "--load"],
     },
     Proof {
+        name: "class",
+        shows: "1,000 submissions graded on one processor and on two: how much faster, and in how much memory",
+        cargo: &["test", "--release", "-p", "tests", "--test", "measuring", "thousand"],
+        own: &["--ignored", "--nocapture", "--test-threads", "1"],
+    },
+    Proof {
         name: "mutants",
         shows: "how many machine-made mistakes in the solutions are caught",
         cargo: &["test", "--release", "-p", "tests", "--test", "mutants"],

@@ -27,6 +27,9 @@ use crate::saves::Saves;
 use crate::screen::Screen;
 use crate::terminal::{self, BAD, GOOD, HEAD, Styled};
 
+/// A terminal of fewer lines shows less of what stands around a verdict.
+const FEW_ROWS: u16 = 12;
+
 /// The keys and what they do, in the order in which they are shown.
 const KEYS: [(&str, &str); 13] = [
     ("n", "next"),
@@ -319,12 +322,19 @@ impl<'a> Window<'a> {
 
     fn draw(&mut self, frame: &mut Frame) {
         let keys = self.key_lines(frame.area().width);
-        let footer = u16::try_from(keys.len()).unwrap_or(2) + 1;
-        let [head, body, foot] =
-            Layout::vertical([Constraint::Length(3), Constraint::Fill(1), Constraint::Length(footer)])
-                .areas(frame.area());
+        // The verdict comes first: on a terminal of few lines it takes those of the bar and of most keys.
+        let rows = frame.area().height;
+        let above = if rows < FEW_ROWS { 1 } else { 3 };
+        let below = u16::try_from(keys.len()).unwrap_or(2) + 1;
+        let [head, body, foot] = Layout::vertical([
+            Constraint::Length(above),
+            Constraint::Fill(1),
+            Constraint::Length(below.min((rows / 4).max(1))),
+        ])
+        .areas(frame.area());
         self.height = usize::from(body.height);
-        frame.render_widget(Paragraph::new(self.head(head.width)), head);
+        let shown = self.head(head.width).into_iter().skip(usize::from(rows < FEW_ROWS));
+        frame.render_widget(Paragraph::new(shown.collect::<Vec<_>>()), head);
         match self.mode {
             Mode::Choosing(index) => frame.render_widget(Paragraph::new(self.choices(index, body)), body),
             _ => frame.render_widget(Paragraph::new(self.pane.in_sight(self.height)), body),

@@ -74,6 +74,7 @@ impl Scenario {
             thread: 1000 + who as i32,
             startup: false,
             source,
+            pages: None,
             stack: Vec::new(),
             what,
         });

@@ -41,6 +41,9 @@ impl<'a> Speaker<'a> {
                 said.quiet &= event.source.is_none() || !changes_mappings(call);
                 said.quiet |= self.is_of_the_system(call, said.object);
                 self.remember(event.process, call, *result);
+                if let Some(pages) = event.pages {
+                    said.sentence += &format!("; {pages}");
+                }
                 Some(if *injected { arranged(said) } else { said })
             }
             What::Forked { child, .. } => Some(self.forked(event.process, *child)),
@@ -52,7 +55,11 @@ impl<'a> Speaker<'a> {
             What::MainBegan => Some(Said::same(Kind::Begin, "begins its main function")),
             What::Exited { exit, .. } => {
                 self.ends.retain(|(process, _), _| *process != event.process);
-                Some(exited(*exit))
+                let mut said = exited(*exit);
+                if let Some(pages) = event.pages {
+                    said.sentence += &format!("; of what it mapped, {pages}");
+                }
+                Some(said)
             }
         }
     }
