@@ -24,7 +24,7 @@ struct Proof {
 }
 
 /// Quick ones first.
-const PROOFS: [Proof; 8] = [
+const PROOFS: &[Proof] = &[
     Proof {
         name: "box",
         shows: "what a box costs to set up and take down, and how soon a killed launch is gone",
@@ -106,7 +106,7 @@ pub fn prove(cli: &Cli, args: &ProveArgs) -> Result<Exit> {
 
 fn list() -> Result<Exit> {
     let mut out = anstream::stdout().lock();
-    for proof in &PROOFS {
+    for proof in PROOFS {
         for (n, line) in terminal::wrap(proof.shows, terminal::width().saturating_sub(10)).iter().enumerate() {
             writeln!(out, "{:9} {line}", if n == 0 { proof.name } else { "" })?;
         }
