@@ -68,7 +68,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("three numbers", &["3", "2", "1"]),
         bad_usage("no number", &["3", "two"]),
         bad_usage("K is larger than N", &["3", "4"]),
-        bad_usage("no pages", &["0", "0"]),
         cut(&plain, &[On::Stdout], calls::WRITES, "write", 3),
         plain
             .again("interrupted waits", &["eintr"])

@@ -53,8 +53,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("no number", &[]),
         bad_usage("two numbers", &["3", "4"]),
         bad_usage("a word", &["many"]),
-        bad_usage("no children", &["0"]),
-        bad_usage("too many children", &["101"]),
         third_fork_fails(&plain),
         kill_fails(&plain),
         waits_interrupted(&plain),

@@ -69,10 +69,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("no N", &["3"]),
         bad_usage("three numbers", &["3", "4", "5"]),
         bad_usage("no number", &["3", "many"]),
-        bad_usage("no writer", &["0", "3"]),
-        bad_usage("more writers than letters", &["27", "3"]),
-        bad_usage("no record", &["3", "0"]),
-        bad_usage("too many records", &["3", "1001"]),
         cut(&plain, &[On::Pipe], calls::READS, "read", 50),
         interrupted(&plain, &[On::Pipe]),
     ]

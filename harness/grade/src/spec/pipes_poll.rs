@@ -86,8 +86,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("no number", &[]),
         bad_usage("two numbers", &["3", "4"]),
         bad_usage("a word", &["few"]),
-        bad_usage("no children", &["0"]),
-        bad_usage("too many children", &["65"]),
         cut(&plain, &[On::Pipe, On::Stdout], calls::WRITES, "write", 3),
         cut(&plain, &[On::Pipe], calls::READS, "read", 1),
         interrupted(&plain),

@@ -115,7 +115,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("one too many", &["pipe", "2", "3"]),
         bad_usage("no number", &["pipe", "some"]),
         bad_usage("no client", &["pipe", "0"]),
-        bad_usage("too many clients", &["pipe", "1001"]),
     ];
     plans.extend(cuts(&plain, &[On::Fifo, On::Stdout]));
     let mut interrupted = interrupted(&plain, &[On::Fifo, On::Stdout]);

@@ -69,8 +69,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("no arguments", &[]),
         bad_usage("no K", &["3"]),
         bad_usage("no number", &["three", "1"]),
-        bad_usage("no reader", &["0", "0"]),
-        bad_usage("K larger than N", &["2", "3"]),
     ]);
     plans.extend(cuts(&plain, &[On::Pipe, On::Stdin, On::Stdout]));
     plans.push(interrupted(&plain, &[On::Pipe, On::Stdin, On::Stdout]));

@@ -106,7 +106,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("no arguments", &[]),
         bad_usage("two numbers", &["1", "2"]),
         bad_usage("no number", &["two"]),
-        bad_usage("too many children", &["101"]),
     ]);
     plans.extend(cuts(&plain, &[On::Pipe, On::Stdout]));
     // Only what really can be interrupted: a look for children that does not wait cannot.

@@ -62,7 +62,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("no size", &["file"]),
         bad_usage("no number", &["file", "large"]),
         bad_usage("no buffer", &["file", "0"]),
-        bad_usage("too large a buffer", &["file", "1048577"]),
         bad_usage("one too many", &["file", "512", "512"]),
         cut(&plain, &[On::AnyFile], READS, "read", 100),
         cut(&plain, &[On::Stdout], WRITES, "write", 70),
