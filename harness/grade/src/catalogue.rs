@@ -680,6 +680,15 @@ const ROWS: &[Row] = &[
         spec: spec::fifos::fifo_server,
     },
     Row {
+        name: "fifo_lifetime",
+        module: FIFOS,
+        file: "fifo_lifetime.rs",
+        kind: Kind::Predict,
+        usage: "fifo_lifetime PATH",
+        title: "what is left when all have closed it",
+        spec: spec::fifos::fifo_lifetime,
+    },
+    Row {
         name: "sigpipe_default",
         module: SIGNALS,
         file: "sigpipe_default.rs",

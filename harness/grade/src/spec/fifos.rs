@@ -1,6 +1,7 @@
 //! `07_fifos`: a pipe with a name, which must be made, used one way, and removed.
 
 mod checks;
+mod lifetime;
 mod nonblock;
 mod race;
 mod server;
@@ -14,6 +15,7 @@ use super::common::{FORKS, order, output, reaped, reports, under_faults, usage};
 use crate::{Check, Nonce, Plan, Stage};
 use checks::{child_reads, clean, create_race, existing_path, fifo_mode, one_way};
 
+pub(crate) use lifetime::fifo_lifetime;
 pub(crate) use nonblock::fifo_nonblock;
 pub(crate) use race::fifo_race;
 pub(crate) use server::fifo_server;
@@ -75,9 +77,17 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("one too many", &["pipe", "a", "b"]),
     ]);
     plans.extend(cuts(&plain, &[On::Fifo, On::Stdout]));
-    let open = fault(OPEN_CALLS, observe::Nth::Alternate, None, observe::Effect::Fail(libc::EINTR));
-    plans.push(interrupted(&plain, &[On::Fifo, On::Stdout, On::Pipe]).fault(open));
+    plans.push(interrupted_opens(interrupted(&plain, &[On::Fifo, On::Stdout, On::Pipe])));
     plans
+}
+
+/// With each side's own first open interrupted, whoever comes first.
+fn interrupted_opens(mut plan: Plan) -> Plan {
+    for who in [Who::Root, Who::Descendants] {
+        let open = fault(OPEN_CALLS, observe::Nth::Alternate, None, observe::Effect::Fail(libc::EINTR));
+        plan = plan.fault(observe::Fault { who, ..open });
+    }
+    plan
 }
 
 /// Something is at PATH: before the program starts, or just before it makes its FIFO.

@@ -3,10 +3,10 @@
 use observe::{Call, Exit, On, Side, Who};
 
 use super::checks::{child_reads, clean, existing_path, fifos};
-use super::{FOREIGN, MAKES, hello};
+use super::{FOREIGN, MAKES, hello, interrupted_opens};
 use crate::spec::Spec;
-use crate::spec::common::calls::{FORK_CALLS, OPEN_CALLS, ROOT, reads_of, writes_of};
-use crate::spec::common::plans::{bad_usage, cuts, failing, fault, interrupted, orders};
+use crate::spec::common::calls::{FORK_CALLS, ROOT, reads_of, writes_of};
+use crate::spec::common::plans::{bad_usage, cuts, failing, interrupted, orders};
 use crate::spec::common::{FORKS, order, output, reaped, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
 
@@ -57,14 +57,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("one too many", &["pipe", "a", "b"]),
     ]);
     plans.extend(cuts(&plain, &[On::Fifo, On::Stdout]));
-    // Each side's own first open, whoever comes first.
-    let opens = [Who::Root, Who::Descendants].map(|who| {
-        let open = fault(OPEN_CALLS, observe::Nth::Alternate, None, observe::Effect::Fail(libc::EINTR));
-        observe::Fault { who, ..open }
-    });
-    let mut interrupted = interrupted(&plain, &[On::Fifo, On::Stdout, On::Pipe]);
-    interrupted.launch.faults.extend(opens);
-    plans.push(interrupted);
+    plans.push(interrupted_opens(interrupted(&plain, &[On::Fifo, On::Stdout, On::Pipe])));
     plans
 }
 
