@@ -10,14 +10,16 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use nix::fcntl::OFlag;
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
 use super::cgroups::Group;
 use super::inside::{Inside, Lines};
+use super::put_to_rest;
 use super::root::WORK;
 use super::scratch::Scratch;
 use crate::plan::{Launch, Rung};
+use crate::process_files;
 
 /// The program's side of its three standard streams.
 pub(super) struct Ends {
@@ -77,14 +79,14 @@ pub(super) struct Started<'a> {
     /// The control group that the program is in, where there is such a thing.
     pub(super) group: Option<&'a Group>,
     /// Removes a working directory that is on a real file system.
-    _scratch: Option<Scratch>,
+    scratch: Option<Scratch>,
     go: File,
     /// Set-up errors of the program's side; end-of-file once it has become the program.
     trouble: File,
     /// The program's wait status, from the guardian.
     pub(super) status: File,
     /// The guardian ends when the other end of this does.
-    _lifeline: OwnedFd,
+    lifeline: OwnedFd,
 }
 
 impl Started<'_> {
@@ -100,6 +102,35 @@ impl Started<'_> {
             Err(error) => Some(error.to_string()),
         }
     }
+
+    /// Nobody is left of the program: the guardian, to whom orphans go, is there and has no children.
+    pub(super) fn only_guardian(&self) -> bool {
+        // In this order: the children of a guardian that has died are nobody's.
+        process_files::children(self.guardian.as_raw()).is_empty() && look(self.guardian) == Ok(WaitStatus::StillAlive)
+    }
+
+    /// Removes the working directory, and only then kills the guardian: until it is gone, whichever of this process
+    /// and the guardian is killed, the other removes it. Nothing of the program may be alive.
+    pub(super) fn close(&mut self) {
+        self.scratch = None;
+        if look(self.guardian).is_ok() {
+            put_to_rest(self.guardian);
+        }
+    }
+
+    /// Gives up a program that has not been let go: it and the guardian, which removes the working directory, end with
+    /// their lines to the supervisor.
+    pub(super) fn abandon(self) {
+        let Started { guardian, go, lifeline, .. } = self;
+        drop((go, lifeline));
+        let _ = waitpid(guardian, Some(WaitPidFlag::__WALL));
+    }
+}
+
+/// Whether a child has ended, without reaping it; an error if it has been reaped.
+fn look(child: Pid) -> nix::Result<WaitStatus> {
+    let flags = WaitPidFlag::__WALL | WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::Pid(child), flags)
 }
 
 fn said(pipe: &mut File) -> io::Result<Option<Trouble>> {
@@ -175,11 +206,11 @@ pub(super) fn start<'a>(
         work,
         work_path,
         group,
-        _scratch: scratch,
+        scratch,
         go: go_write.into(),
         trouble,
         status: status_read.into(),
-        _lifeline: lifeline_write,
+        lifeline: lifeline_write,
     })
 }
 
@@ -200,7 +231,7 @@ fn only_child(guardian: Pid, inner: i32, namespaced: bool) -> Result<Pid, String
     if !namespaced {
         return Ok(Pid::from_raw(inner));
     }
-    crate::process_files::children(guardian.as_raw())
+    process_files::children(guardian.as_raw())
         .first()
         .map(|pid| Pid::from_raw(*pid))
         .ok_or_else(|| "the kernel does not list children in /proc (CONFIG_PROC_CHILDREN)".into())

@@ -26,7 +26,8 @@ impl Run<'_> {
         let survivors = if self.root_exit.is_some() { self.survivors() } else { Vec::new() };
         self.kill_all()?;
         self.look_at_what_the_kernel_did();
-        let left = super::workdir_unless_here(self.launch, &self.started.work);
+        let left = if alive { super::workdir_unless_here(self.launch, &self.started.work) } else { Vec::new() };
+        self.started.close();
         self.streams.stdout.take(self.begin);
         self.streams.stderr.take(self.begin);
         if let Some(text) = self.started.trouble() {
@@ -93,7 +94,8 @@ impl Run<'_> {
         (1..self.members.len()).filter(alive).map(|n| ProcessId(n as u32)).collect()
     }
 
-    /// Comes to an end whatever the program does, if not as it should.
+    /// Leaves the guardian where it may still have to remove the working directory. Comes to an end whatever the
+    /// program does, if not as it should.
     fn kill_all(&mut self) -> Result<(), String> {
         let begin = Instant::now();
         let guardian = self.started.guardian;
@@ -118,10 +120,10 @@ impl Run<'_> {
                 }
                 put_down(guardian.as_raw());
             }
-            if namespaced || process_files::children(guardian.as_raw()).is_empty() {
+            if namespaced {
                 kill(guardian.as_raw());
             }
-            if self.reap_the_dying(namespaced) {
+            if self.reap_the_dying(namespaced) || !namespaced && self.started.only_guardian() {
                 return Ok(());
             }
             if begin.elapsed() > PATIENCE {

@@ -175,7 +175,7 @@ fn attempt(
     let started = boxes::start(launch, program, ends, rung, trace, group)?;
     if trace && let Err(errno) = ptrace::seize(started.program.as_raw()) {
         // Without its tracer every watched call would fail: this launch cannot go on.
-        put_to_rest(started.guardian);
+        started.abandon();
         return Err(Trouble::Launch(format!("ptrace: {}", errno.desc())));
     }
     Ok(run::Run::new(launch, program, images, started, streams, tracing, rung).complete(channel.as_fd())?)
