@@ -145,11 +145,11 @@ fn speaks_plainly(verdict: &Verdict) -> Result<(), Failed> {
 fn note_skipped(verdict: &Verdict) {
     let mut skipped = verdict.checks.iter().filter(|check| check.outcome == CheckOutcome::Skipped);
     if let Some(first) = skipped.next() {
-        let more = skipped.count();
-        eprintln!(
-            "{} ({}): {} and {more} more skipped: {}",
-            verdict.exercise, verdict.submission, first.id, first.message
-        );
+        let more = match skipped.count() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        eprintln!("{} ({}): {}{more} skipped: {}", verdict.exercise, verdict.submission, first.id, first.message);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use observe::{Call, Disposition, Event, Exit, ObjectId, ObjectKind, Observation, What};
+use observe::{Call, Disposition, Event, Exit, ObjectId, ObjectKind, Observation, ProcessId, What};
 
 /// A call that took longer has waited.
 const WAITED: Duration = Duration::from_millis(1);
@@ -11,10 +11,11 @@ const QUOTED: usize = 40;
 
 /// What happened, a sentence each, in order.
 pub(crate) fn tell(seen: &Observation) -> Vec<String> {
-    let mut events: Vec<(usize, &Event)> = seen.events.iter().enumerate().filter(|(_, e)| !e.startup).collect();
+    let mut events: Vec<(usize, &Event)> =
+        seen.events.iter().enumerate().filter(|(_, e)| !e.startup || becomes(e)).collect();
     // A call that waits for somebody is told when it is done, every other when it is made: so a read comes after the
     // write that it waited for.
-    events.sort_by_key(|(_, e)| if waits_for_somebody(e) { e.until } else { e.at });
+    events.sort_by_key(|(_, e)| if waits_for_somebody(seen, e) { e.until } else { e.at });
     let mut story: Vec<Told> = Vec::new();
     for (index, event) in events {
         let Some(told) = told(seen, index, event) else { continue };
@@ -76,6 +77,9 @@ fn told(seen: &Observation, index: usize, event: &Event) -> Option<Told> {
             let place = if *address == 0 { "" } else { " at the address it asks for" };
             plain(format!("is refused a mapping{place} ({:?})", nix::errno::Errno::from_raw(*errno)))
         }
+        What::Called { call: Call::Open { path, .. }, result: Some(Err(libc::ENXIO)), .. } => {
+            plain(format!("cannot open {} to write yet: nobody reads it (ENXIO)", path.display()))
+        }
         What::Called { call: Call::Write { object: Some(o), .. }, result: Some(Err(libc::EPIPE)), .. } => {
             plain(format!("writes to {} and finds no reader (EPIPE)", label(seen, *o)))
         }
@@ -99,12 +103,22 @@ fn told(seen: &Observation, index: usize, event: &Event) -> Option<Told> {
     }
 }
 
+/// Whether a process becomes another program: a turn in the story, though the calls about it are the loader's. That the
+/// first process becomes the program is where the story begins.
+fn becomes(event: &Event) -> bool {
+    matches!(event.what, What::Executed { .. }) && event.process != ProcessId(0)
+}
+
 fn waited(seen: &Observation, event: &Event) -> String {
     let time = event.until.saturating_sub(event.at);
     if time < WAITED || !may_wait(seen, event) {
-        String::new()
-    } else {
-        format!(" after {:.1} ms of waiting", time.as_secs_f64() * 1e3)
+        return String::new();
+    }
+    let time = format!("{:.1} ms", time.as_secs_f64() * 1e3);
+    match &event.what {
+        What::Called { call: Call::Futex { .. }, .. } => format!(", for {time}"),
+        What::Called { call: Call::Wait { .. }, .. } => format!(" for {time}"),
+        _ => format!(" after {time} of waiting"),
     }
 }
 
@@ -112,23 +126,22 @@ fn waited(seen: &Observation, event: &Event) -> String {
 /// looking itself.
 fn may_wait(seen: &Observation, event: &Event) -> bool {
     let What::Called { call: Call::Write { object: Some(object), .. }, .. } = &event.what else {
-        return waits_for_somebody(event);
+        return waits_for_somebody(seen, event);
     };
     matches!(seen.object(*object).kind, ObjectKind::Pipe | ObjectKind::Fifo(_) | ObjectKind::Socket)
 }
 
-/// Whether it is a call that ends with what another process does.
-fn waits_for_somebody(event: &Event) -> bool {
+/// Whether it is a call that ends with what another process does: nobody waits for a file.
+fn waits_for_somebody(seen: &Observation, event: &Event) -> bool {
     let What::Called { call, .. } = &event.what else { return false };
-    matches!(
-        call,
-        Call::Open { .. }
-            | Call::Read { .. }
-            | Call::Wait { .. }
-            | Call::Futex { .. }
-            | Call::Poll { .. }
-            | Call::SignalWait { .. }
-    )
+    match call {
+        Call::Open { object, .. } => object.is_some_and(|o| matches!(seen.object(o).kind, ObjectKind::Fifo(_))),
+        Call::Read { object, .. } => {
+            !object.is_some_and(|o| matches!(seen.object(o).kind, ObjectKind::File(_) | ObjectKind::Directory(_)))
+        }
+        Call::Futex { op, .. } => op & 0x7f == libc::FUTEX_WAIT,
+        call => matches!(call, Call::Wait { .. } | Call::Poll { .. } | Call::SignalWait { .. }),
+    }
 }
 
 /// Bytes that go from or to somewhere worth telling.
@@ -194,6 +207,8 @@ fn deed(seen: &Observation, index: usize, event: &Event, call: &Call, value: i64
             format!("opens {} {way}", label(seen, *o))
         }
         Call::Close { fd, object: Some(o) } => closing(seen, index, event, *fd, *o)?,
+        // The library asks for it before it reads a file to its end, to know how much that will be.
+        Call::Seek { offset: 0, whence: libc::SEEK_CUR, .. } if value == 0 => return None,
         Call::Seek { object: Some(o), offset: 0, whence: libc::SEEK_CUR, .. } => {
             format!("asks for the offset in {}: {value}", label(seen, *o))
         }
@@ -203,6 +218,7 @@ fn deed(seen: &Observation, index: usize, event: &Event, call: &Call, value: i64
         Call::Rename { from, to, .. } => format!("renames {} to {}", from.display(), to.display()),
         Call::Chmod { mode, .. } => format!("sets the mode to {:04o}", mode & 0o7777),
         Call::Truncate { len, .. } => format!("makes the file {} long", counted(*len, "byte")),
+        Call::Sync { object: Some(o), .. } => format!("has {} written to its device", label(seen, *o)),
         Call::Wait { reaped: Some(child), .. } => format!("has waited for {}", seen.name_of(*child)),
         Call::Sleep { nanoseconds } => format!("sleeps for {} ms", nanoseconds / 1_000_000),
         Call::Futex { op, .. } if op & 0x7f == libc::FUTEX_WAIT => "waits for a word in memory to change".into(),

@@ -22,15 +22,21 @@ pub fn to_html(text: &str, lower: usize) -> String {
     let mut page = String::new();
     html::push_html(&mut page, events.into_iter());
     // The corner of a table is no heading. Pictures and tables may be wider than a telephone.
-    page.replace("<th></th>", "<td></td>")
-        .replace("<p><img ", &format!("<p {}><img ", scrolling("Picture")))
-        .replace("<table>", &format!("<div {}><table>", scrolling("Table")))
-        .replace("</table>", "</table></div>")
+    let page = page.replace("<th></th>", "<td></td>").replace("</table>", "</table></div>");
+    let page = scrolling(&page, "<p><img ", |region| format!("<p {region}><img "), "Picture");
+    scrolling(&page, "<table>", |region| format!("<div {region}><table>"), "Table")
 }
 
-/// The attributes of what may be scrolled with the keyboard too.
-fn scrolling(what: &str) -> String {
-    format!("class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{what}; scrolls sideways\"")
+/// Makes each such tag one that may be scrolled, with the keyboard too; their names tell them apart.
+fn scrolling(page: &str, tag: &str, within: impl Fn(&str) -> String, what: &str) -> String {
+    let mut parts = page.split(tag);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for (number, part) in (1..).zip(parts) {
+        let name = format!("{what} {number}; scrolls sideways");
+        out += &within(&format!("class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{name}\""));
+        out += part;
+    }
+    out
 }
 
 fn below(level: HeadingLevel, lower: usize) -> HeadingLevel {
@@ -44,6 +50,13 @@ fn leads_away(address: &CowStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_are_told_apart() {
+        let page = to_html("|a|\n|-|\n|b|\n\nx\n\n|a|\n|-|\n|b|\n", 0);
+        assert_eq!(page.matches("</table></div>").count(), 2, "{page}");
+        assert!(page.contains("\"Table 1; scrolls") && page.contains("\"Table 2; scrolls"), "{page}");
+    }
 
     #[test]
     fn headings_sink_and_links_into_the_repository_become_text() {

@@ -44,6 +44,8 @@ pub struct Entry {
     pub command: String,
     /// What the demo did, a sentence each.
     pub story: Vec<String>,
+    /// What it is about, drawn in lines of text.
+    pub drawing: Vec<String>,
     /// Whether its system calls could be seen.
     pub seen: bool,
 }
@@ -191,6 +193,9 @@ fn exercise(contents: &Contents, entry: &Entry, before: Option<&Exercise>, after
             h2 { "The solution at work" }
             @if entry.seen {
                 (picture(entry))
+                @if !entry.drawing.is_empty() {
+                    pre class="drawing" tabindex="0" role="region" aria-label="Drawing; scrolls sideways" { (entry.drawing.join("\n")) }
+                }
                 ol { @for sentence in &entry.story { li { (sentence) } } }
                 p { a href=(timeline_of(exercise)) { "Everything that happened, as a table" } }
             } @else {

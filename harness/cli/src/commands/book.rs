@@ -111,6 +111,7 @@ fn entry(grader: &Grader, exercise: &Exercise, put: &dyn Fn(&str, &str) -> Resul
         hints: exercise.hints().map_err(context::stop_grading)?,
         command: caption.command,
         story: caption.story,
+        drawing: caption.drawing,
         seen: matches!(demo.observation.tracing, Tracing::On),
     })
 }

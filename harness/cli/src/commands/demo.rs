@@ -33,18 +33,18 @@ pub fn demo(cli: &Cli, args: &DemoArgs) -> Result<Exit> {
 pub fn caption(exercise: &Exercise, demo: &Demo) -> Caption {
     let words: Vec<String> = demo.launch.args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let command = format!("{} {}", exercise.name, words.join(" ")).trim().to_owned();
-    Caption { title: exercise.title.to_owned(), command, story: demo.story.clone() }
+    Caption { title: exercise.title.to_owned(), command, story: demo.story.clone(), drawing: demo.drawing.clone() }
 }
 
 /// The timeline, the drawing and the story, as text.
 pub fn told(demo: &Demo, caption: &Caption, width: usize) -> String {
     let mut text = timeline::text(&demo.observation, caption, width, terminal::colored());
     text.push('\n');
-    for line in &demo.drawing {
+    for line in &caption.drawing {
         text.push_str(format!("  {line}").trim_end());
         text.push('\n');
     }
-    if !demo.drawing.is_empty() {
+    if !caption.drawing.is_empty() {
         text.push('\n');
     }
     for (number, sentence) in (1..).zip(&caption.story) {

@@ -24,7 +24,7 @@ pub fn trace(args: &TraceArgs) -> Result<Exit> {
     launch.deadline = args.deadline;
     let seen = context::observer().run(&launch).map_err(context::stop)?;
     let command = args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-    let caption = Caption { title: command.clone(), command, story: Vec::new() };
+    let caption = Caption { title: command.clone(), command, ..Caption::default() };
     pictures(&seen, &caption, args.html.as_deref(), args.svg.as_deref())?;
     if let Some(path) = &args.json {
         files::write_whole(path, &serde_json::to_vec(&seen)?)?;

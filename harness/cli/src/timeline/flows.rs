@@ -177,7 +177,7 @@ fn family(obs: &Observation, told: &[Told]) -> Vec<RawFlow> {
     found
 }
 
-/// For each end-of-file that was waited for: the close or exit, of another process, that brought it about.
+/// For each end-of-file that was waited for: the close, exec or exit, of another process, that brought it about.
 fn last_writers(obs: &Observation, told: &[Told]) -> Vec<RawFlow> {
     let mut found = Vec::new();
     for (to, one) in told.iter().enumerate().filter(|(_, one)| one.said.kind == Kind::EndOfFile) {
@@ -185,7 +185,8 @@ fn last_writers(obs: &Observation, told: &[Told]) -> Vec<RawFlow> {
         let cause = |other: &Told| {
             let candidate = &obs.events[other.event];
             let frees = match &candidate.what {
-                What::Exited { .. } => true,
+                // A descriptor may be closed by exec.
+                What::Exited { .. } | What::Executed { .. } => true,
                 What::Called { call: Call::Close { object, .. }, .. } => *object == one.said.object,
                 _ => false,
             };

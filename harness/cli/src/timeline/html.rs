@@ -25,6 +25,8 @@ pub(super) struct Words<'a> {
     pub command: &'a str,
     /// Sentences.
     pub story: &'a [String],
+    /// Lines of text.
+    pub drawing: &'a [String],
 }
 
 /// The whole page.
@@ -47,6 +49,7 @@ pub(super) fn page(obs: &Observation, model: &Model, scene: &Scene, words: &Word
                     }
                     (explained(obs, model))
                     (figure(model, scene, words))
+                    (drawing(words.drawing))
                     (story(words.story))
                     (output(obs, model))
                     (table(obs, model))
@@ -89,6 +92,20 @@ fn explained(obs: &Observation, model: &Model) -> Markup {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+fn drawing(lines: &[String]) -> Markup {
+    if lines.is_empty() {
+        return html! {};
+    }
+    html! {
+        section aria-labelledby="drawing" {
+            h2 id="drawing" { "What it is about" }
+            div class="scroll" tabindex="0" role="region" aria-label="Drawing; scrolls sideways" {
+                pre class="drawing" { (lines.join("\n")) }
             }
         }
     }

@@ -42,6 +42,8 @@ pub struct Caption {
     pub command: String,
     /// What happens, a sentence each; where there is none, the picture tells its own.
     pub story: Vec<String>,
+    /// What it is about, drawn in lines of text.
+    pub drawing: Vec<String>,
 }
 
 /// The picture to scale, alone: one lane a process, time from left to right.
@@ -60,7 +62,8 @@ pub fn html(obs: &Observation, caption: &Caption) -> String {
     let model = model(obs);
     let said = Said::new(obs, &model, caption);
     let scene = Scene::new(&model, &hang::guilty(obs, &model.lanes), None);
-    let words = html::Words { title: &said.title, command: &said.command, story: &said.story };
+    let drawing = &caption.drawing;
+    let words = html::Words { title: &said.title, command: &said.command, story: &said.story, drawing };
     html::page(obs, &model, &scene, &words).into_string()
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn all() -> Vec<(&'static str, Observation, Caption)> {
 }
 
 fn caption(title: &str, command: &str) -> Caption {
-    Caption { title: title.into(), command: command.into(), story: Vec::new() }
+    Caption { title: title.into(), command: command.into(), ..Caption::default() }
 }
 
 /// A run of which no system call was seen.

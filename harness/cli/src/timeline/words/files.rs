@@ -100,7 +100,9 @@ impl Speaker<'_> {
                     Some(n) => (format!("duplicates {label}"), format!("descriptor {n}")),
                     None => (format!("duplicates {label}"), "a new descriptor".into()),
                 };
-                Said::new(Kind::Make, brief, format!("makes {place} another name for {label}")).about(*object)
+                // A shell puts its standard output back from where it kept it.
+                let named = if place.ends_with(&label) { format!("descriptor {fd}") } else { label };
+                Said::new(Kind::Make, brief, format!("makes {place} another name for {named}")).about(*object)
             }
             Call::NewDescriptor { object, .. } => {
                 Said::same(Kind::Make, format!("makes {}", self.label(*object, -1))).about(*object)

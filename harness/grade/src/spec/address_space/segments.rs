@@ -272,7 +272,7 @@ fn described(image: &[u8], at: usize) -> Vec<String> {
         (true, false, true) => "data that expands down",
         (true, false, false) => "data",
     };
-    let access = if d.grants && !d.code { ", may be stored to" } else { "" };
+    let access = if d.grants && !d.code { ", writable" } else { "" };
     let present = if d.present { "" } else { ", not present" };
     vec![
         format!("descriptor {}: {bits:#018x}", at / 8),
@@ -309,6 +309,9 @@ fn bounds_drawing(plan: &Plan, seen: &Observation) -> Vec<String> {
     let mut lines = Vec::new();
     for (i, program) in programs(plan).into_iter().enumerate() {
         let (base, end, last) = (program.base, program.base + program.size, program.size - 1);
+        if i > 0 {
+            lines.push(String::new());
+        }
         lines.push(format!("program {}", i + 1));
         lines.extend(described(&image, (2 * i + 2) * 8).into_iter().map(|line| format!("  {line}")));
         lines.push(format!("  0 ───────── {base:#x} ██████████ {end:#x} ─────────"));
@@ -317,7 +320,6 @@ fn bounds_drawing(plan: &Plan, seen: &Observation) -> Vec<String> {
             base + last,
             program.size
         ));
-        lines.push(String::new());
     }
     lines
 }

@@ -511,7 +511,10 @@ fn drawing(plan: &Plan, seen: &Observation) -> Vec<String> {
     let shown =
         ends.into_iter().flatten().flat_map(|request| walked(&machine, &wanted.paging, request.address | OFFSET));
     let beside = wanted.requests.last().map(|request| (request.address - request.size) | OFFSET);
-    shown.chain(beside.into_iter().flat_map(|address| walked(&machine, &wanted.paging, address))).collect()
+    let mut lines: Vec<String> =
+        shown.chain(beside.into_iter().flat_map(|address| walked(&machine, &wanted.paging, address))).collect();
+    lines.pop_if(|line| line.is_empty());
+    lines
 }
 
 fn walked(machine: &SoftwareMmu, paging: &Paging, address: u64) -> Vec<String> {
