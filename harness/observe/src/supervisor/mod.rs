@@ -192,12 +192,20 @@ fn try_tracing() -> Result<(), String> {
         return Err("tracing not permitted: SYSLINGS_NO_PTRACE is set".into());
     }
     let refused = |e: nix::Error| format!("tracing not permitted: ptrace: {}", e.desc());
+    let supervisor = nix::unistd::getpid();
     // SAFETY: the supervisor has one thread; the child only waits to be killed.
     match unsafe { nix::unistd::fork() }.map_err(refused)? {
-        nix::unistd::ForkResult::Child => loop {
-            // SAFETY: pause takes nothing.
-            unsafe { libc::pause() };
-        },
+        nix::unistd::ForkResult::Child => {
+            // SAFETY: the operation takes plain numbers. It dies with a supervisor that is killed.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            // A supervisor that died before that sends nothing.
+            while nix::unistd::getppid() == supervisor {
+                // SAFETY: pause takes nothing.
+                unsafe { libc::pause() };
+            }
+            // SAFETY: _exit runs no destructor and no atexit handler of the supervisor that this is a copy of.
+            unsafe { libc::_exit(0) }
+        }
         nix::unistd::ForkResult::Parent { child } => {
             let outcome = ptrace::seize(child.as_raw());
             put_to_rest(child);

@@ -49,9 +49,9 @@ pub fn rounds(corpus: &Corpus, rungs: &[Rung], count: usize, allowed: Duration) 
     let mut chance = Chance::new();
     for (n, rung) in rungs.iter().cycle().take(if rungs.is_empty() { 0 } else { count }).enumerate() {
         match one(*rung, &mut chance, n / rungs.len() % 2 == 1) {
-            Ok(took) => {
+            Ok((took, last)) => {
                 if took > allowed {
-                    figures.left.push(format!("rung {}: something was left for {took:?}", letter(*rung)));
+                    figures.left.push(format!("rung {}: left for {took:?}: {last}", letter(*rung)));
                 }
                 figures.times.push(took);
             }
@@ -65,7 +65,8 @@ pub fn rounds(corpus: &Corpus, rungs: &[Rung], count: usize, allowed: Duration) 
     figures
 }
 
-fn one(rung: Rung, chance: &mut Chance, supervisors_too: bool) -> Result<Duration, String> {
+/// How long something was left, and what it was at last; or what is left for good.
+fn one(rung: Rung, chance: &mut Chance, supervisors_too: bool) -> Result<(Duration, String), String> {
     let mark = leftovers::fresh_mark();
     let place = tempfile::Builder::new().prefix("hostile-kill-").tempdir().map_err(|e| e.to_string())?;
     let place = place.path();
@@ -84,14 +85,16 @@ fn one(rung: Rung, chance: &mut Chance, supervisors_too: bool) -> Result<Duratio
     }
     let _ = harness.wait();
     let killed = Instant::now();
+    let mut last = Vec::new();
     let outcome = loop {
         let left = left(&mark, place);
         if left.is_empty() {
-            break Ok(killed.elapsed());
+            break Ok((killed.elapsed(), last.join(", ")));
         }
         if killed.elapsed() > PATIENCE {
             break Err(left.join(", "));
         }
+        last = left;
         std::thread::sleep(Duration::from_millis(2));
     };
     // With the directory goes the harness's own bait, which is no launch's.
