@@ -192,10 +192,16 @@ fn written(folder: &Path) -> std::io::Result<Vec<(i32, String, String)>> {
                 (Some("?"), Some(errno)) if errno.starts_with("ERESTART") => "EINTR",
                 (value, _) => value.unwrap_or("?"),
             };
-            calls.push((thread, name.to_owned(), result.to_owned()));
+            let result = if name == "umask" { decimal(result) } else { result.to_owned() };
+            calls.push((thread, name.to_owned(), result));
         }
     }
     Ok(calls)
+}
+
+/// strace writes a mode in octal.
+fn decimal(mode: &str) -> String {
+    i64::from_str_radix(mode, 8).map_or_else(|_| mode.to_owned(), |number| number.to_string())
 }
 
 /// Sorts calls by thread. The threads are told by who made them, as their numbers differ from run to run.
