@@ -25,8 +25,8 @@ const DEPTH: usize = 64;
 const STACK_KEPT: u64 = 16 << 10;
 /// Stacks remembered for each address space.
 const TRACES: usize = 4096;
-/// Images kept between launches.
-const KEPT: usize = 32;
+/// Images kept between launches: what one program maps. Two forks of each launch copy the tables of this memory.
+const KEPT: usize = 4;
 
 /// One ELF file, opened once.
 pub(crate) struct Image {
