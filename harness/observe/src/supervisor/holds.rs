@@ -33,8 +33,8 @@ struct Held {
     /// How it goes on; `None` for a thread whose first stop has not come yet.
     resume: Option<Resume>,
     since: Instant,
-    /// Processor time of the others when the hold began.
-    cpu: HashMap<ProcessId, Duration>,
+    /// Processor time of everybody there when the hold began.
+    cpu: Vec<Duration>,
 }
 
 /// The schedule of a launch and who is held for it.
@@ -89,12 +89,7 @@ impl Holds {
     }
 
     pub(super) fn add(&mut self, tid: i32, resume: Option<Resume>, members: &[Member]) {
-        let cpu = members
-            .iter()
-            .enumerate()
-            .filter(|(_, m)| m.seen.ended.is_none())
-            .map(|(n, m)| (ProcessId(n as u32), process_files::process_cpu(m.pid)))
-            .collect();
+        let cpu = members.iter().map(Member::cpu).collect();
         self.held.push(Held { tid, resume, since: Instant::now(), cpu });
         self.settled = None;
     }
@@ -176,7 +171,7 @@ impl Run<'_> {
         self.threads.iter().filter(|(tid, _)| !self.holds.holds(**tid) && !self.early.contains_key(tid)).any(
             |(tid, thread)| {
                 let pid = self.members[thread.process.0 as usize].pid;
-                let before = hold.cpu.get(&thread.process).copied().unwrap_or_default();
+                let before = hold.cpu.get(thread.process.0 as usize).copied().unwrap_or_default();
                 process_files::thread_state(pid, *tid).is_some_and(|state| !state.blocked())
                     && process_files::process_cpu(pid).saturating_sub(before) < SHOWN
             },
@@ -215,11 +210,10 @@ impl Run<'_> {
         let held = self.holds.held.remove(0);
         self.holds.settled = None;
         self.activity += 1;
-        for (process, before) in held.cpu {
-            let member = &mut self.members[process.0 as usize];
-            let now =
-                if member.seen.ended.is_some() { member.seen.cpu } else { process_files::process_cpu(member.pid) };
-            member.seen.cpu_while_alone = member.seen.cpu_while_alone.max(now.saturating_sub(before));
+        for (n, member) in self.members.iter_mut().enumerate() {
+            // Who was born since began with nothing.
+            let before = held.cpu.get(n).copied().unwrap_or_default();
+            member.seen.cpu_while_alone = member.seen.cpu_while_alone.max(member.cpu().saturating_sub(before));
         }
         self.actions_at_release();
         match (self.early.remove(&held.tid), held.resume) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::calls::Sysno;
 use crate::observation::{Descriptors, Disposition, ObjectId, Process, ProcessId};
+use crate::process_files;
 use crate::symbols::AddressSpace;
 
 /// How a stopped thread is to go on.
@@ -113,6 +114,11 @@ impl Member {
             dispositions: parent.dispositions.clone(),
             ..Member::new(pids, Some(id), started, parent.table.clone())
         }
+    }
+
+    /// Processor time so far, or in all if it has ended.
+    pub(super) fn cpu(&self) -> Duration {
+        if self.seen.ended.is_some() { self.seen.cpu } else { process_files::process_cpu(self.pid) }
     }
 
     pub(super) fn disposition(&self, signal: i32) -> Disposition {
