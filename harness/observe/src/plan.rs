@@ -324,7 +324,8 @@ pub enum Nth {
 pub enum Effect {
     /// The count argument is cut to this many bytes, so that the kernel does a real short transfer.
     Short(u64),
-    /// The call is not made and fails with this errno.
+    /// The call is not made and fails with this errno. `EINTR` spares the calls of C's own streams where sources are
+    /// asked for: those give up on it (fputc(3p) ERRORS), and whoever prints by them cannot make them go on.
     Fail(i32),
 }
 

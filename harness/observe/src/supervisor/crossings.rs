@@ -159,7 +159,8 @@ impl Run<'_> {
         }
         let sleep = matches!(name, "nanosleep" | "clock_nanosleep");
         let on = self.object_of(in_call.event);
-        let effect = self.faults.effect(&self.registry, process, name, on);
+        let by_stream = in_call.event.is_some_and(|event| by_c_stream(&self.events[event].stack));
+        let effect = self.faults.effect(&self.registry, process, name, on, by_stream);
         let mut injected = true;
         match effect {
             Some(Effect::Short(count)) => {
@@ -294,4 +295,9 @@ fn shorten(tid: i32, registers: &mut libc::user_regs_struct, in_call: &InCall, c
         arch::set_argument(registers, index, count);
     }
     shorter.then_some(index)
+}
+
+/// Whether the GNU C library's stdio makes the call.
+fn by_c_stream(stack: &[String]) -> bool {
+    stack.iter().any(|function| function.starts_with("_IO_"))
 }

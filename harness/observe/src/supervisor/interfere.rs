@@ -67,19 +67,21 @@ impl Faults {
         self.hit.clone()
     }
 
-    /// What is to be done to this call.
+    /// What is to be done to this call, which C's own streams make or the program.
     pub(super) fn effect(
         &mut self,
         registry: &Registry,
         process: ProcessId,
         name: &str,
         object: Option<(ObjectId, bool)>,
+        by_stream: bool,
     ) -> Option<Effect> {
         let mut effect = None;
         for (n, fault) in self.faults.iter().enumerate() {
             let matches = fault.calls.iter().any(|c| c == name)
                 && is(fault.who, process)
-                && on_matches(fault.on.as_ref(), registry, object);
+                && on_matches(fault.on.as_ref(), registry, object)
+                && !(by_stream && fault.effect == Effect::Fail(libc::EINTR));
             if !matches {
                 continue;
             }

@@ -78,7 +78,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("no arguments", &[]),
         bad_usage("N is missing", &["f.dat"]),
         bad_usage("N is no number", &["f.dat", "x"]),
-        bad_usage("N is 0", &["f.dat", "0"]),
     ]);
     plans.extend(hard);
     plans
