@@ -325,7 +325,8 @@ pub enum Effect {
     /// The count argument is cut to this many bytes, so that the kernel does a real short transfer.
     Short(u64),
     /// The call is not made and fails with this errno. `EINTR` spares the calls of C's own streams where sources are
-    /// asked for: those give up on it (fputc(3p) ERRORS), and whoever prints by them cannot make them go on.
+    /// asked for: those give up on it (fputc(3p) ERRORS), and whoever prints by them cannot make them go on. It spares
+    /// opens that do not wait (O_NONBLOCK), too.
     Fail(i32),
 }
 

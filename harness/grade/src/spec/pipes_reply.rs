@@ -9,7 +9,7 @@ use super::common::ends::only_ends_used;
 use super::common::family::capital;
 use super::common::plans::{bad_usage, cuts, failing, interrupted, orders};
 use super::common::text::quoted;
-use super::common::{PIPES, output, reaped, reports, under_faults, usage};
+use super::common::{PIPES, output, reaped, reports, under_faults, usage_unless_ignored};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
 
 /// How people name a call that makes a process or a thread.
@@ -23,7 +23,7 @@ pub(crate) fn pipe_reply() -> Spec {
     Spec {
         plans,
         checks: vec![
-            Check::outside("usage", "any argument is refused", usage),
+            Check::outside("usage", "an argument is refused by a usage line, or let be", usage_unless_ignored),
             Check::outside("reports", "a failing pipe or fork is reported, and nothing is printed", reports),
             Check::outside("output", "standard input is printed in upper case, byte for byte", output),
             Check::seen("two-pipes", "lines go to a child over one pipe, and come back over another", two_pipes),

@@ -5,7 +5,7 @@ use observe::{Effect, Ending, Nth, ProcessId, Snapshot, What};
 use super::Spec;
 use super::common::calls::{self, ROOT, birth_of};
 use super::common::plans::{bad_usage, failing, fault, orders, unwritable_output};
-use super::common::{FORKS, MAPS, order, output, reaped, reports, under_faults, usage};
+use super::common::{FORKS, MAPS, order, output, reaped, reports, under_faults, usage_unless_ignored};
 use super::fork::{not_shared, waits_blocking};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
 
@@ -21,7 +21,7 @@ pub(crate) fn robust_mutex() -> Spec {
     Spec {
         plans,
         checks: vec![
-            Check::outside("usage", "arguments are refused", usage),
+            Check::outside("usage", "an argument is refused by a usage line, or let be", usage_unless_ignored),
             Check::outside("reports", "a failing mmap, fork or write is reported", reports),
             Check::outside("output", "`recovered` is printed", recovered),
             Check::seen("dies-holding", "the child ends while it has a lock in shared memory", dies_holding),

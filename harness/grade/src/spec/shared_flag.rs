@@ -20,7 +20,6 @@ pub(crate) fn shared_flag() -> Spec {
         checks: vec![
             Check::outside("usage", "a command line of anything but one FILE is refused", usage),
             Check::outside("reports", "a failing open, mmap or fork is reported, and nothing is printed", reports),
-            Check::outside("refused", "a FILE that does not begin with 1 is refused and stays as it is", refused),
             Check::outside("output", "`seen 2` is printed", output),
             Check::outside("file-changed", "the first number of FILE is 2, and nothing else has changed", file_changed),
             Check::seen("both-map", "both processes have FILE mapped shared, and no call reads or writes it", both_map),
@@ -59,15 +58,10 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     if let Content::Bytes(bytes) = &content {
         exact.launch.files[0].content = Content::Bytes(bytes[..4].to_vec());
     }
-    let other = i32::from(nonce.pick(&[3_i8, 2, -1, 127]));
-    let not_one = flag_plan("a number that is not 1", nonce, other);
-    let mut short = plain.again("a file too short", &[]);
-    short.launch.files[0].content = Content::Bytes(vec![1, 0]);
     let fails = |name: &str, names, calls: &[&str], on: Option<On>, object: Option<&str>, errno| {
         plain.again(name, &[]).reports(names, object, errno).fault(failing(calls, on, errno))
     };
     let data = || Some(On::File(file.clone().into()));
-    let refuses = |plan: Plan| plan.judged_by(&["refused"]).at(Stage::Refusal).exits(1);
     let mut plans = vec![plain.clone(), exact];
     plans.extend(orders(&plain, &["order", "child-stores", "waits-blocking", "file-changed", "reaped"]));
     plans.extend([
@@ -75,8 +69,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         fails("mmap fails", MAPS, &["mmap"], data(), Some(&file), libc::ENOMEM),
         fails("fork fails", FORKS, calls::FORK_CALLS, None, None, libc::EAGAIN),
         unwritable_output(&plain),
-        refuses(not_one),
-        refuses(short),
         bad_usage("no file", &[]),
         bad_usage("two files", &["one", "two"]),
         dying_child(&plain),
@@ -140,40 +132,6 @@ fn file_changed(run: &Run) -> Finding {
         quoted(&left.bytes[at..=at]),
         quoted(&wanted[at..=at])
     ))
-}
-
-/// `refused`: not a flag that could be waited for.
-fn refused(run: &Run) -> Finding {
-    ended(run)?;
-    let path = run.plan.argument(0);
-    let old = before(run);
-    let what = match old.first_chunk() {
-        Some(first) => format!("{path} begins with {}, not with 1", i32::from_ne_bytes(*first)),
-        None => format!("{path} is only {} bytes long", old.len()),
-    };
-    let wrong = |words: &str| {
-        let words =
-            format!("{what}: {words}. One line on standard error is wanted that names {path}, and exit status 1.");
-        Failure::new(Reason::WrongStatus, words).evidences(complaints(run.seen)).found()
-    };
-    let stderr = run.seen.stderr.text();
-    let lines: Vec<&str> = stderr.lines().collect();
-    if !run.seen.stdout.bytes.is_empty() {
-        return wrong(&format!("the program prints {}", quoted(&run.seen.stdout.bytes)));
-    }
-    if run.seen.file(&path).is_some_and(|left| left.bytes != old) {
-        return wrong("the program changes it");
-    }
-    if super::common::text::panicked(run.seen) {
-        return wrong("the program panics");
-    }
-    match (lines.as_slice(), run.seen.exit()) {
-        ([line], Some(Exit::Code(1))) if line.contains(&path) => Ok(()),
-        ([_], Some(Exit::Code(1))) => wrong("the message does not name the file"),
-        (lines, Some(Exit::Code(1))) => wrong(&format!("standard error has {} lines", lines.len())),
-        (_, Some(Exit::Code(code))) => wrong(&format!("the exit status is {code}")),
-        _ => ended(run),
-    }
 }
 
 /// `both-map`: FILE is mapped shared in the parent and in a child, and nobody goes around the mappings.

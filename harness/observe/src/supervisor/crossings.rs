@@ -159,8 +159,9 @@ impl Run<'_> {
         }
         let sleep = matches!(name, "nanosleep" | "clock_nanosleep");
         let on = self.object_of(in_call.event);
-        let by_stream = in_call.event.is_some_and(|event| by_c_stream(&self.events[event].stack));
-        let effect = self.faults.effect(&self.registry, process, name, on, by_stream);
+        let uninterrupted =
+            in_call.event.is_some_and(|n| by_c_stream(&self.events[n].stack) || never_waits(&self.events[n].what));
+        let effect = self.faults.effect(&self.registry, process, name, on, uninterrupted);
         let mut injected = true;
         match effect {
             Some(Effect::Short(count)) => {
@@ -300,4 +301,9 @@ fn shorten(tid: i32, registers: &mut libc::user_regs_struct, in_call: &InCall, c
 /// Whether the GNU C library's stdio makes the call.
 fn by_c_stream(stack: &[String]) -> bool {
     stack.iter().any(|function| function.starts_with("_IO_"))
+}
+
+/// Whether a call opens something in a way that does not wait: no signal interrupts that.
+fn never_waits(what: &What) -> bool {
+    matches!(what, What::Called { call: Call::Open { flags, .. }, .. } if flags & libc::O_NONBLOCK != 0)
 }

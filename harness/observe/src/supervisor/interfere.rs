@@ -67,21 +67,21 @@ impl Faults {
         self.hit.clone()
     }
 
-    /// What is to be done to this call, which C's own streams make or the program.
+    /// What is to be done to this call, which may be one that is not to be interrupted.
     pub(super) fn effect(
         &mut self,
         registry: &Registry,
         process: ProcessId,
         name: &str,
         object: Option<(ObjectId, bool)>,
-        by_stream: bool,
+        uninterrupted: bool,
     ) -> Option<Effect> {
         let mut effect = None;
         for (n, fault) in self.faults.iter().enumerate() {
             let matches = fault.calls.iter().any(|c| c == name)
                 && is(fault.who, process)
                 && on_matches(fault.on.as_ref(), registry, object)
-                && !(by_stream && fault.effect == Effect::Fail(libc::EINTR));
+                && !(uninterrupted && fault.effect == Effect::Fail(libc::EINTR));
             if !matches {
                 continue;
             }

@@ -12,4 +12,4 @@ pub(super) mod text;
 pub(super) use calls::{FORKS, MAPS, OPENS, PIPES};
 pub(super) use endings::{order, output, under_faults};
 pub(super) use family::{child_prints, reaped};
-pub(super) use refusals::{reports, usage};
+pub(super) use refusals::{reports, usage, usage_unless_ignored};

@@ -32,6 +32,13 @@ pub fn usage(run: &Run) -> Finding {
     }
 }
 
+/// `usage` of a program that has no arguments: it may refuse one, or do its work without a look at it.
+pub fn usage_unless_ignored(run: &Run) -> Finding {
+    let says_usage = run.seen.stdout.text().to_lowercase().contains("usage");
+    let at_work = matches!(run.seen.exit(), Some(Exit::Code(0) | Exit::Signal(libc::SIGPIPE)));
+    if at_work && !says_usage && run.seen.stderr.bytes.is_empty() { Ok(()) } else { usage(run) }
+}
+
 fn said(run: &Run) -> String {
     match command_line(run).strip_prefix("run: ") {
         Some(words) => format!("With the arguments `{words}`"),

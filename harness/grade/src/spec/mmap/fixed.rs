@@ -5,7 +5,7 @@ use observe::{Call, Event};
 use super::mapping::{hard_output, is_mapped, wrong_call};
 use crate::spec::Spec;
 use crate::spec::common::plans::{bad_usage, failing, unwritable_output};
-use crate::spec::common::{MAPS, output, reports, under_faults, usage};
+use crate::spec::common::{MAPS, output, reports, under_faults, usage_unless_ignored};
 use crate::{Check, Finding, Nonce, Objection, Plan, Run};
 
 /// `map_fixed`
@@ -13,7 +13,7 @@ pub(crate) fn map_fixed() -> Spec {
     Spec {
         plans,
         checks: vec![
-            Check::outside("usage", "arguments are refused", usage),
+            Check::outside("usage", "an argument is refused by a usage line, or let be", usage_unless_ignored),
             Check::outside("reports", "a failing mmap or write is reported, and nothing is printed", reports),
             Check::outside("output", "both answers are printed", output),
             Check::seen("refused", "the kernel refuses page B while page A is there", refused),

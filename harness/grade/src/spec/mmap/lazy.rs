@@ -63,10 +63,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let hard = hard_output(&some);
     let mut plans = vec![some, again, ends, behind, missing, unmapped];
     let there = |plan: Plan| plan.file(InputFile::new("a.bin", "abc\n"));
-    plans.extend([
-        bad_usage("no arguments", &[]),
-        there(bad_usage("PAGE is no number", &["a.bin", "0", "one"])),
-    ]);
+    plans.extend([bad_usage("no arguments", &[]), there(bad_usage("PAGE is no number", &["a.bin", "0", "one"]))]);
     plans.extend(hard);
     plans
 }

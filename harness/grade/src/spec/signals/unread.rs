@@ -9,7 +9,7 @@ use crate::spec::common::calls::{WRITES, is_stdout, printed};
 use crate::spec::common::endings::{blame_fault, hung};
 use crate::spec::common::plans::{bad_usage, cut, interrupted, unwritable_output};
 use crate::spec::common::text::{complaints, first_complaint, panicked, quoted, signal_name};
-use crate::spec::common::{reports, usage};
+use crate::spec::common::{reports, usage_unless_ignored};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
 
 const LINE: &[u8] = b"y\n";
@@ -21,7 +21,7 @@ pub(crate) fn sigpipe_default() -> Spec {
     Spec {
         plans,
         checks: vec![
-            Check::outside("usage", "any argument is refused", refuses),
+            Check::outside("usage", "an argument is refused by a usage line, or let be", usage_unless_ignored),
             Check::outside("reports", "a write that fails for another reason is reported", reports),
             Check::outside("output", "lines of y come for as long as somebody reads", output),
             Check::outside("killed", "when the reader has gone the program is ended by SIGPIPE", killed),
@@ -52,18 +52,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         cut(&hundreds, &[On::Stdout], WRITES, "write", 3),
         interrupted(&hundreds, &[On::Stdout]),
     ]
-}
-
-/// `usage`: a program that prints for ever is not waited for.
-fn refuses(run: &Run) -> Finding {
-    if run.seen.stdout.bytes.is_empty() {
-        return usage(run);
-    }
-    let words = format!(
-        "With the argument `{}` the program prints all the same: print a line that begins with `usage:` on standard error instead, and exit with 2.",
-        run.plan.argument(0)
-    );
-    Failure::new(Reason::WrongOutput, words).found()
 }
 
 /// `output`: nothing but lines of y, and no end before the reader's.

@@ -7,7 +7,7 @@ use crate::spec::common::calls::printed;
 use crate::spec::common::endings::{ended, output, status};
 use crate::spec::common::plans::{bad_usage, cuts, interrupted, unwritable_output};
 use crate::spec::common::text::{complaints, difference, quoted};
-use crate::spec::common::{reports, under_faults, usage};
+use crate::spec::common::{reports, under_faults, usage_unless_ignored};
 use crate::{Check, Failure, Finding, Nonce, Plan, Reason, Run, Stage};
 
 /// How much is kept before the script has said anything.
@@ -18,7 +18,7 @@ pub(crate) fn stream_modes() -> Spec {
     Spec {
         plans,
         checks: vec![
-            Check::outside("usage", "any argument is refused", usage),
+            Check::outside("usage", "an argument is refused by a usage line, or let be", usage_unless_ignored),
             Check::outside("reports", "a failing write is reported", reports),
             Check::outside("output", "all that was written comes out, in order, also without a close", output),
             Check::seen("none-mode", "without a buffer every text is one write", none_mode),

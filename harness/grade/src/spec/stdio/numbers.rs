@@ -9,7 +9,7 @@ use crate::spec::common::calls::{INPUTS, READS, printed};
 use crate::spec::common::endings::ended;
 use crate::spec::common::plans::{bad_usage, cuts, failing, interrupted, unwritable_output};
 use crate::spec::common::text::{complaints, panicked, quoted};
-use crate::spec::common::{output, reports, under_faults, usage};
+use crate::spec::common::{output, reports, under_faults, usage_unless_ignored};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
 
 /// `scan_number`
@@ -17,7 +17,7 @@ pub(crate) fn scan_number() -> Spec {
     Spec {
         plans,
         checks: vec![
-            Check::outside("usage", "any argument is refused", usage),
+            Check::outside("usage", "an argument is refused by a usage line, or let be", usage_unless_ignored),
             Check::outside("reports", "a failing read or write is reported", reports),
             Check::outside("output", "every number is printed on a line, the last one too", output),
             Check::seen(

@@ -70,7 +70,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         full,
         bad_usage("no arguments", &[]),
         bad_usage("no score", &["file", "Ada"]),
-        bad_usage("no number", &["file", "Ada", "many"]),
         bad_usage("one too many", &["file", "Ada", "1", "2"]),
         cut(&plain, &[On::WrittenFile], WRITES, "write", 3),
         interrupted(&plain, &[On::WrittenFile]).at(Stage::Hard),
