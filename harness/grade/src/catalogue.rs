@@ -212,6 +212,15 @@ const ROWS: &[Row] = &[
         spec: spec::address_space::memory_fence,
     },
     Row {
+        name: "overlays",
+        module: ADDRESS_SPACE,
+        file: "overlays.rs",
+        kind: Kind::Write,
+        usage: "overlays PROGRAM",
+        title: "200 KiB of program in 100 KiB",
+        spec: spec::address_space::overlays,
+    },
+    Row {
         name: "map_read",
         module: MMAP,
         file: "read.rs",
