@@ -221,6 +221,15 @@ const ROWS: &[Row] = &[
         spec: spec::address_space::overlays,
     },
     Row {
+        name: "swap_images",
+        module: ADDRESS_SPACE,
+        file: "swap_images.rs",
+        kind: Kind::Write,
+        usage: "swap_images BACKING",
+        title: "two processes, and room for one",
+        spec: spec::address_space::swap_images,
+    },
+    Row {
         name: "map_read",
         module: MMAP,
         file: "read.rs",
