@@ -2,11 +2,15 @@
 
 mod arithmetic;
 mod images;
+mod overlays;
 mod replacement;
 mod segments;
+mod swapping;
 mod tables;
 
 pub(crate) use arithmetic::{address_split, page_math};
+pub(crate) use overlays::overlays;
 pub(crate) use replacement::{accessed_dirty, clock_hand};
 pub(crate) use segments::{base_bounds, memory_fence};
+pub(crate) use swapping::swap_images;
 pub(crate) use tables::{four_level, two_level};
