@@ -212,6 +212,15 @@ const ROWS: &[Row] = &[
         spec: spec::address_space::memory_fence,
     },
     Row {
+        name: "fault_kinds",
+        module: ADDRESS_SPACE,
+        file: "fault_kinds.rs",
+        kind: Kind::Write,
+        usage: "fault_kinds MINOR INVALID FILE PAGE…",
+        title: "three kinds of page fault",
+        spec: spec::address_space::fault_kinds,
+    },
+    Row {
         name: "map_read",
         module: MMAP,
         file: "read.rs",

@@ -1,12 +1,14 @@
-//! Address spaces: arithmetic on addresses, and tables that a machine takes for its own.
+//! Address spaces: arithmetic on addresses, tables that a machine takes for its own, and what the real ones do.
 
 mod arithmetic;
+mod fault_kinds;
 mod images;
 mod replacement;
 mod segments;
 mod tables;
 
 pub(crate) use arithmetic::{address_split, page_math};
+pub(crate) use fault_kinds::fault_kinds;
 pub(crate) use replacement::{accessed_dirty, clock_hand};
 pub(crate) use segments::{base_bounds, memory_fence};
 pub(crate) use tables::{four_level, two_level};
