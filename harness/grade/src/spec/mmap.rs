@@ -6,7 +6,7 @@ mod device;
 mod fixed;
 mod grow;
 mod lazy;
-mod mapping;
+pub(super) mod mapping;
 mod offset;
 mod private;
 mod read;
