@@ -230,6 +230,15 @@ const ROWS: &[Row] = &[
         spec: spec::address_space::swap_images,
     },
     Row {
+        name: "frames",
+        module: ADDRESS_SPACE,
+        file: "frames.rs",
+        kind: Kind::Write,
+        usage: "frames PAGES PAGE…",
+        title: "where the pages really are",
+        spec: spec::address_space::frames,
+    },
+    Row {
         name: "map_read",
         module: MMAP,
         file: "read.rs",

@@ -1,6 +1,7 @@
 //! Address spaces: arithmetic on addresses, and tables that a machine takes for its own.
 
 mod arithmetic;
+mod frames;
 mod images;
 mod overlays;
 mod replacement;
@@ -9,6 +10,7 @@ mod swapping;
 mod tables;
 
 pub(crate) use arithmetic::{address_split, page_math};
+pub(crate) use frames::frames;
 pub(crate) use overlays::overlays;
 pub(crate) use replacement::{accessed_dirty, clock_hand};
 pub(crate) use segments::{base_bounds, memory_fence};
