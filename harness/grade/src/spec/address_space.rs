@@ -2,7 +2,7 @@
 
 mod arithmetic;
 mod fault_kinds;
-mod images;
+pub(super) mod images;
 mod overlays;
 mod replacement;
 mod segments;
