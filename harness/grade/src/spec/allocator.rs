@@ -1,8 +1,10 @@
 //! An allocator from its parts: tags at both ends of a block, the list of free blocks, and malloc over a mapping.
 
 mod heap;
+mod judge;
 mod list;
 mod mixes;
+mod replay;
 mod tags;
 mod trace;
 
@@ -21,6 +23,7 @@ use crate::{Failure, Finding, Objection, Plan, Reason, Run};
 const WORD: usize = 8;
 const ALLOCATED: u64 = 1;
 const SCRIPT: &str = "script";
+const HEAP: &str = "heap";
 
 /// What a script comes to: what is printed, and the heap's bytes.
 struct Outcome {

@@ -1,8 +1,10 @@
 //! A heap as `malloc_trace` writes it out: blocks side by side, with a tag at both ends of each.
 
-use observe::Observation;
+use std::collections::BTreeMap;
 
-use super::{ALLOCATED, WORD, mixes, word};
+use observe::{Content, Observation};
+
+use super::{ALLOCATED, HEAP, WORD, mixes, word};
 use crate::Plan;
 
 /// Where the first tag is.
@@ -78,11 +80,11 @@ pub fn blocks(heap: &[u8]) -> Result<Vec<Block>, Broken> {
 
 /// The heap after each step: a letter for 16 bytes, brackets around a block, its ID in it or dots if it is free.
 pub fn drawing(plan: &Plan, seen: &Observation) -> Vec<String> {
-    let Some(file) = plan.launch.files.first().zip(seen.file("heap")) else { return Vec::new() };
-    let observe::Content::Bytes(text) = &file.0.content else { return Vec::new() };
+    let Some(file) = plan.launch.files.first().zip(seen.file(HEAP)) else { return Vec::new() };
+    let Content::Bytes(text) = &file.0.content else { return Vec::new() };
     let steps = mixes::steps(&String::from_utf8_lossy(text));
     let printed = seen.stdout.text();
-    let mut owners = std::collections::BTreeMap::new();
+    let mut owners = BTreeMap::new();
     let mut drawn = vec!["step      the heap (each character is 16 bytes; a bracket has a tag in it)".to_string()];
     for ((step, line), heap) in steps.iter().zip(printed.lines()).zip(dumps(&file.1.bytes).unwrap_or_default()) {
         let place = line.parse::<u64>();

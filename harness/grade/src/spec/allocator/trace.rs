@@ -1,29 +1,23 @@
 //! `malloc_trace`: malloc, free and realloc over a mapping, looked at from outside.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use observe::{Call, Content, InputFile, On, Process};
+use observe::{InputFile, On};
 
-use super::heap::{self, Block, Broken};
+use super::judge::{
+    aligned, coalesced, contents, each_placed, mapped, output, overlap, smallest, tags, throughput, unchanged,
+    under_faults, utilisation,
+};
 use super::mixes::{self, MIXES, Step};
-use super::refuses;
+use super::{HEAP, heap, refuses};
 use crate::spec::Spec;
 use crate::spec::address_space::images::refused;
 use crate::spec::common::calls::{FORK_CALLS, OPENS, READS, WRITES};
-use crate::spec::common::endings;
 use crate::spec::common::plans::{bad_usage, cut, failing, interrupted, unwritable_output};
 use crate::spec::common::{FORKS, MAPS, reaped, reports, usage};
-use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
+use crate::{Check, Nonce, Plan, Stage};
 
 const TRACE: &str = "trace";
-const HEAP: &str = "heap";
-/// Payloads are at least so many hundredths of the heap.
-const UTILISATION: u64 = 85;
-/// The heap may take this many times the C library's processor time.
-const SLOWER: u32 = 3;
-/// Below this, processor time says nothing of an allocator.
-const LEAST: Duration = Duration::from_millis(1);
 
 /// `malloc_trace TRACE`
 pub(crate) fn malloc_trace() -> Spec {
@@ -64,6 +58,8 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let every = &["output", "aligned", "overlap", "contents", "tags", "smallest", "coalesced"];
     let plain = dumped("a little of everything", &small(nonce), every);
     let mut plans = vec![
+        // First and short, for what comes of such a remainder later may have no end.
+        dumped("a remainder of 16 bytes", &remainder(nonce), &["smallest", "tags"]),
         plain.clone(),
         dumped("neighbours", &neighbours(nonce), &["coalesced", "tags", "contents"]),
         dumped("remainders of any size", &remainders(nonce), &["smallest", "tags", "contents"]),
@@ -137,6 +133,17 @@ fn neighbours(nonce: &mut Nonce) -> Vec<Step> {
     steps
 }
 
+/// A hole that is given out but for 16 bytes, which are too few for a block.
+fn remainder(nonce: &mut Nonce) -> Vec<Step> {
+    let hole = 16 * nonce.number(8, 20);
+    vec![
+        Step::Allocate { id: 1, bytes: hole },
+        Step::Allocate { id: 2, bytes: 50 },
+        Step::Free { id: 1 },
+        Step::Allocate { id: 3, bytes: hole - 16 },
+    ]
+}
+
 /// A hole that is given out a little smaller each time, so that a little is left.
 fn remainders(nonce: &mut Nonce) -> Vec<Step> {
     let hole = 16 * nonce.number(12, 20) - 8;
@@ -200,368 +207,4 @@ fn limited(nonce: &mut Nonce) -> Plan {
     let mut plan = dumped("not enough room", &steps, &["out-of-memory"]);
     plan.launch.args.splice(0..0, ["--bytes".into(), "4096".into()]);
     plan
-}
-
-/// What the program says of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    At(u64),
-    Freed,
-    NotAllocated,
-    OutOfMemory,
-}
-
-impl Answer {
-    fn of(line: &str) -> Option<Answer> {
-        match line {
-            "freed" => Some(Answer::Freed),
-            "not allocated" => Some(Answer::NotAllocated),
-            "out of memory" => Some(Answer::OutOfMemory),
-            _ => line.parse().ok().map(Answer::At),
-        }
-    }
-
-    /// What is wanted in its place, if it is wrong.
-    fn lacks(self, step: Step, live: &Live, limit: u64) -> Option<&'static str> {
-        let known = |id: &u64| live.contains_key(id);
-        let asked = match step {
-            Step::Free { id } if known(&id) => return (self != Answer::Freed).then_some("`freed`"),
-            Step::Free { id } | Step::Resize { id, .. } if !known(&id) => {
-                return (self != Answer::NotAllocated).then_some("`not allocated`");
-            }
-            Step::Free { .. } => return None,
-            Step::Allocate { bytes, .. } | Step::Resize { bytes, .. } => bytes,
-        };
-        let others = live.iter().filter(|(id, _)| !matches!(step, Step::Resize { id: own, .. } if own == **id));
-        let total = others.map(|(_, payload)| payload.contents.len() as u64).sum::<u64>().saturating_add(asked);
-        match self {
-            // How much of a nearly full heap can still be used is the allocator's own affair.
-            Answer::OutOfMemory if total <= limit / 3 * 2 => Some("an offset"),
-            Answer::At(_) if total > limit => Some("`out of memory`"),
-            Answer::At(_) | Answer::OutOfMemory => None,
-            Answer::Freed | Answer::NotAllocated => Some("an offset"),
-        }
-    }
-}
-
-/// A payload: where it is, and what must be in it.
-struct Payload {
-    at: u64,
-    contents: Vec<u8>,
-}
-
-type Live = BTreeMap<u64, Payload>;
-
-/// The heap after a step.
-struct Moment<'a> {
-    number: usize,
-    step: Step,
-    answer: Answer,
-    live: &'a Live,
-}
-
-impl Moment<'_> {
-    /// A failure that is seen after this step.
-    fn fails(&self, run: &Run, words: &str) -> Failure {
-        let words = format!("After line {} (`{}`) {words}", self.number, self.step);
-        Failure::new(Reason::WrongState, words).evidence(endings::command_line(run))
-    }
-}
-
-fn steps_of(plan: &Plan) -> Vec<Step> {
-    match plan.launch.files.first().map(|file| &file.content) {
-        Some(Content::Bytes(text)) => mixes::steps(&String::from_utf8_lossy(text)),
-        _ => Vec::new(),
-    }
-}
-
-/// Bytes that the heap may have.
-fn limit(plan: &Plan) -> u64 {
-    if plan.argument(0) == "--bytes" { plan.argument(1).parse().unwrap_or_default() } else { 64 << 20 }
-}
-
-/// Goes through the steps with what the program said of each, as far as that makes sense.
-fn walk(run: &Run, mut judge: impl FnMut(&Moment) -> Finding) -> Finding {
-    endings::ended(run)?;
-    endings::status(run)?;
-    let steps = steps_of(run.plan);
-    let printed = run.seen.stdout.text();
-    let wrong = |words: String| Failure::new(Reason::WrongOutput, words).evidence(endings::command_line(run)).found();
-    let mut live = Live::new();
-    let mut lines = printed.lines();
-    for (number, step) in (1..).zip(steps.iter().copied()) {
-        let Some(line) = lines.next() else {
-            return wrong(format!(
-                "The output ends before line {number} of TRACE (`{step}`): a line is wanted for each."
-            ));
-        };
-        let lacks = match Answer::of(line) {
-            Some(answer) => answer.lacks(step, &live, limit(run.plan)),
-            None => Some("an offset, `freed`, `not allocated` or `out of memory`"),
-        };
-        let (Some(answer), None) = (Answer::of(line), lacks) else {
-            let wanted = lacks.unwrap_or_default();
-            return wrong(format!(
-                "To line {number} of TRACE (`{step}`) the program says `{line}`, where {wanted} is wanted."
-            ));
-        };
-        take(&mut live, number, step, answer);
-        judge(&Moment { number, step, answer, live: &live })?;
-    }
-    match lines.next() {
-        Some(line) => wrong(format!("After a line for each of TRACE the program also says `{line}`.")),
-        None => Ok(()),
-    }
-}
-
-fn take(live: &mut Live, number: usize, step: Step, answer: Answer) {
-    match (step, answer) {
-        (Step::Allocate { id, bytes }, Answer::At(at)) => {
-            live.insert(id, Payload { at, contents: vec![number as u8; bytes as usize] });
-        }
-        (Step::Resize { id, bytes }, Answer::At(at)) => {
-            if let Some(payload) = live.get_mut(&id) {
-                payload.at = at;
-                payload.contents.resize(bytes as usize, number as u8);
-            }
-        }
-        (Step::Free { id }, Answer::Freed) => drop(live.remove(&id)),
-        _ => {}
-    }
-}
-
-/// `output`: every line is of the kind that it should be.
-fn output(run: &Run) -> Finding {
-    walk(run, |_| Ok(()))
-}
-
-/// A run whose output is judged by itself says nothing more where that is wrong.
-fn told(run: &Run) -> Finding {
-    let judged = run.plan.checks.contains(&"output");
-    output(run).map_err(|wrong| if judged { Objection::open("the output makes no sense") } else { wrong })
-}
-
-/// A judgement of every payload that was just placed.
-fn each_placed(run: &Run, judge: fn(&Run, &Moment, u64, &Payload) -> Finding) -> Finding {
-    told(run)?;
-    walk(run, |moment| match (moment.step, moment.answer) {
-        (Step::Allocate { id, .. } | Step::Resize { id, .. }, Answer::At(_)) => {
-            judge(run, moment, id, &moment.live[&id])
-        }
-        _ => Ok(()),
-    })
-}
-
-fn aligned(run: &Run, moment: &Moment, id: u64, payload: &Payload) -> Finding {
-    if payload.at.is_multiple_of(16) {
-        return Ok(());
-    }
-    moment.fails(run, &format!("the payload of {id} is at {}, which is no multiple of 16.", payload.at)).found()
-}
-
-fn overlap(run: &Run, moment: &Moment, id: u64, payload: &Payload) -> Finding {
-    let end = |payload: &Payload| payload.at.saturating_add(payload.contents.len() as u64);
-    let outside = end(payload) > limit(run.plan);
-    if outside {
-        return moment.fails(run, &format!("the payload of {id}, at {}, is not in the heap.", payload.at)).found();
-    }
-    let meets = |other: &Payload| payload.at < end(other) && other.at < end(payload);
-    match moment.live.iter().find(|(other, place)| **other != id && meets(place)) {
-        None => Ok(()),
-        Some((other, place)) => {
-            let words = format!(
-                "the payload of {id} is at {}, and that of {other} is at {} with {} bytes: they overlap.",
-                payload.at,
-                place.at,
-                place.contents.len()
-            );
-            moment.fails(run, &words).found()
-        }
-    }
-}
-
-/// A judgement of every heap that was written out.
-fn each_heap(run: &Run, mut judge: impl FnMut(&Moment, &[u8]) -> Finding) -> Finding {
-    told(run)?;
-    let mut heaps = heaps(run)?.into_iter();
-    walk(run, |moment| heaps.next().map_or(Ok(()), |heap| judge(moment, heap)))
-}
-
-/// The heaps that were written out, one a step.
-fn heaps<'a>(run: &Run<'a>) -> Result<Vec<&'a [u8]>, Objection> {
-    let wanted = steps_of(run.plan).len();
-    let wrong = |words: String| Failure::new(Reason::WrongState, words).evidence(endings::command_line(run)).into();
-    let Some(file) = run.seen.file(HEAP) else {
-        return Err(wrong("There is no file HEAP, to which --heap asks to write.".into()));
-    };
-    match heap::dumps(&file.bytes) {
-        Some(heaps) if heaps.len() == wanted => Ok(heaps),
-        Some(heaps) => Err(wrong(format!("HEAP has {} heaps, but TRACE has {wanted} lines.", heaps.len()))),
-        None => Err(wrong("HEAP does not consist of heaps with their lengths before them, in 8 bytes each.".into())),
-    }
-}
-
-/// `contents`: what was written into each payload is in it.
-fn contents(run: &Run) -> Finding {
-    each_heap(run, |moment, heap| {
-        for (id, payload) in moment.live {
-            let at = payload.at as usize;
-            let Some(found) = heap.get(at..at + payload.contents.len()) else {
-                let words =
-                    format!("the payload of {id}, at {at}, is not in the heap, which has {} bytes.", heap.len());
-                return moment.fails(run, &words).found();
-            };
-            let differs = found.iter().zip(&payload.contents).position(|(is, should)| is != should);
-            if let Some(place) = differs {
-                let (is, should) = (found[place], payload.contents[place]);
-                let words = format!(
-                    "byte {place} of the payload of {id} is {is} where it should be {should}: it is not what was written there."
-                );
-                return moment.fails(run, &words).found();
-            }
-        }
-        Ok(())
-    })
-}
-
-/// The blocks of a heap, for checks that have nothing to say where there are none.
-fn blocks_or_open(heap: &[u8]) -> Result<Vec<Block>, Objection> {
-    heap::blocks(heap).map_err(|_| Objection::open("the tags are not right"))
-}
-
-/// `tags`: the heap is made of blocks with two tags, and those allocated are the payloads that there are.
-fn tags(run: &Run) -> Finding {
-    each_heap(run, |moment, heap| {
-        let blocks = match heap::blocks(heap) {
-            Ok(blocks) => blocks,
-            Err(Broken::Small(_)) => return Err(Objection::open("there is a block that is too small")),
-            Err(Broken::Tags(words)) => return moment.fails(run, &words).found(),
-        };
-        for (id, payload) in moment.live {
-            let bytes = payload.contents.len() as u64;
-            let own = blocks.iter().find(|block| block.at + 8 == payload.at);
-            let words = match own {
-                None => format!("there is no block for the payload of {id} at {}.", payload.at),
-                Some(block) if !block.allocated => format!("the block of {id} at {} is marked as free.", block.at),
-                Some(block) if block.size < bytes + 16 => {
-                    format!(
-                        "the block of {id} at {} has {} bytes, too few for a payload of {bytes}.",
-                        block.at, block.size
-                    )
-                }
-                Some(_) => continue,
-            };
-            return moment.fails(run, &words).found();
-        }
-        let owned = |block: &&Block| moment.live.values().any(|payload| block.at + 8 == payload.at);
-        match blocks.iter().filter(|block| block.allocated && !block.is_prologue()).find(|block| !owned(block)) {
-            None => Ok(()),
-            Some(block) => moment
-                .fails(run, &format!("the block at {} is marked as allocated, but nobody has it.", block.at))
-                .found(),
-        }
-    })
-}
-
-/// `smallest`: every block has room for the links that it needs when it is free.
-fn smallest(run: &Run) -> Finding {
-    each_heap(run, |moment, heap| match heap::blocks(heap) {
-        Err(Broken::Small(words)) => moment.fails(run, &words).found(),
-        Err(Broken::Tags(_)) => Err(Objection::open("the tags are not right")),
-        Ok(_) => Ok(()),
-    })
-}
-
-/// `coalesced`: free neighbours are one block.
-fn coalesced(run: &Run) -> Finding {
-    each_heap(run, |moment, heap| {
-        let blocks = blocks_or_open(heap)?;
-        match blocks.windows(2).find(|pair| !pair[0].allocated && !pair[1].allocated) {
-            None => Ok(()),
-            Some(pair) => {
-                let (first, second) = (pair[0].at, pair[1].at);
-                let words = format!(
-                    "the blocks at {first} and {second} are neighbours and both free: join them when one of them is freed."
-                );
-                moment.fails(run, &words).found()
-            }
-        }
-    })
-}
-
-/// `double-free` and `out-of-memory`: what cannot be done is said, and the blocks stay as they were.
-fn unchanged(run: &Run) -> Finding {
-    let mut before = Vec::new();
-    each_heap(run, |moment, heap| {
-        let blocks = blocks_or_open(heap)?;
-        let refused = matches!(moment.answer, Answer::NotAllocated | Answer::OutOfMemory);
-        if refused && blocks != before {
-            return moment.fails(run, "the heap is not as it was, although nothing was to be done.").found();
-        }
-        before = blocks;
-        Ok(())
-    })
-}
-
-/// `utilisation`: the most that was allocated at once, against how far the heap went.
-fn utilisation(run: &Run) -> Finding {
-    told(run)?;
-    let (mut most, mut heap) = (0, 1);
-    walk(run, |moment| {
-        most = most.max(moment.live.values().map(|payload| payload.contents.len() as u64).sum());
-        let end = moment.live.values().map(|payload| payload.at + payload.contents.len() as u64).max();
-        heap = heap.max(end.unwrap_or_default());
-        Ok(())
-    })?;
-    let percent = most * 100 / heap;
-    if percent >= UTILISATION {
-        return Ok(());
-    }
-    let mix = run.plan.name.trim_start_matches("mix: ");
-    let words = format!(
-        "In the mix `{mix}` at most {most} bytes are allocated at once, and the heap has {heap} bytes: {percent} % of it are payload, and {UTILISATION} are wanted.",
-    );
-    Failure::new(Reason::WrongState, words).evidence(endings::command_line(run)).found()
-}
-
-/// `throughput`: processor time of the children that replay on the program's own heap, against that of the others.
-/// The best of each counts: what a busy machine adds is not the allocator's.
-fn throughput(run: &Run) -> Finding {
-    endings::ended(run)?;
-    endings::status(run)?;
-    let children = &run.seen.processes[1..];
-    let best = |first: usize| children.iter().skip(first).step_by(2).map(|process: &Process| process.cpu).min();
-    let (Some(own), Some(system)) = (best(0), best(1)) else {
-        let words = "A race needs children, by turns one that replays on the heap and one that replays on malloc(3).";
-        return Failure::new(Reason::WrongCalls, words).evidence(endings::command_line(run)).found();
-    };
-    if system < LEAST || own < LEAST {
-        let words = "A child of the race ended with hardly any work done: each replays TRACE as often as ROUNDS says.";
-        return Failure::new(Reason::WrongCalls, words).evidence(endings::command_line(run)).found();
-    }
-    if own <= SLOWER * system {
-        return Ok(());
-    }
-    let times = own.as_secs_f64() / system.as_secs_f64();
-    let words = format!(
-        "The heap takes {times:.1} times the processor time of the C library's for the same trace, and {SLOWER} times is allowed: does it search, or copy, where it need not?",
-    );
-    let evidence = format!("best of each: {own:.1?} on the heap, {system:.1?} on malloc(3)");
-    Failure::new(Reason::WrongState, words).evidence(endings::command_line(run)).evidence(evidence).found()
-}
-
-/// `mapped`: memory was mapped for the heap, all of it.
-fn mapped(run: &Run) -> Finding {
-    let needed = heaps(run).ok().and_then(|heaps| heaps.iter().map(|heap| heap.len() as u64).max()).unwrap_or(1);
-    let maps = run.seen.successes().any(|(_, _, call, _)| matches!(call, Call::Mmap { len, .. } if *len >= needed));
-    if maps {
-        return Ok(());
-    }
-    let words = "The program mapped no memory that the heap could be in: ask mmap for it, and not another allocator.";
-    Failure::new(Reason::WrongCalls, words).evidence(endings::command_line(run)).found()
-}
-
-/// The result is right although calls are cut short or interrupted.
-fn under_faults(run: &Run) -> Finding {
-    contents(run).map_err(|wrong| wrong.amended(|failure| endings::blame_fault(run, failure)))
 }
