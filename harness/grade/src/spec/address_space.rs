@@ -26,3 +26,5 @@ pub(crate) use segments::{base_bounds, memory_fence};
 pub(crate) use swapping::swap_images;
 pub(crate) use tables::{four_level, two_level};
 pub(crate) use tlb::tlb_reach;
+
+pub(super) mod images;
