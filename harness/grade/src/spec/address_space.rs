@@ -5,7 +5,7 @@ mod dirty_track;
 mod fault_kinds;
 mod fault_report;
 mod frames;
-mod images;
+pub(super) mod images;
 mod no_execute;
 mod overlays;
 mod replacement;
@@ -26,5 +26,3 @@ pub(crate) use segments::{base_bounds, memory_fence};
 pub(crate) use swapping::swap_images;
 pub(crate) use tables::{four_level, two_level};
 pub(crate) use tlb::tlb_reach;
-
-pub(super) mod images;
