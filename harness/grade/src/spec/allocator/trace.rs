@@ -26,14 +26,14 @@ pub(crate) fn malloc_trace() -> Spec {
         checks: vec![
             Check::outside("usage", "a command line of anything else is refused", usage),
             Check::outside("reports", "a failing call is reported with what it was for", reports),
+            Check::outside("smallest", "no block is too small to be a free one", smallest),
+            Check::outside("tags", "the tags at both ends of each block are right after every step", tags),
+            Check::outside("coalesced", "no two free blocks are neighbours", coalesced),
             Check::outside("output", "there is a line for each line of TRACE", output),
             Check::seen("mapped", "the heap is in a mapping that the program made", mapped),
             Check::outside("aligned", "payloads are at multiples of 16", |run| each_placed(run, aligned)),
             Check::outside("overlap", "no two payloads overlap", |run| each_placed(run, overlap)),
             Check::outside("contents", "a payload keeps what is in it, also when it gets another size", contents),
-            Check::outside("tags", "the tags at both ends of each block are right after every step", tags),
-            Check::outside("smallest", "no block is too small to be a free one", smallest),
-            Check::outside("coalesced", "no two free blocks are neighbours", coalesced),
             Check::outside("double-free", "what is freed already is told and not freed again", unchanged),
             Check::outside("out-of-memory", "where there is no room that is told, and nothing changes", unchanged),
             Check::outside("utilisation", "payloads are at least 85 % of the heap at its largest", utilisation),
@@ -57,19 +57,28 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     };
     let every = &["output", "aligned", "overlap", "contents", "tags", "smallest", "coalesced"];
     let plain = dumped("a little of everything", &small(nonce), every);
+    // First what is short: where it ends, the tags say what went wrong; later they may lead anywhere, and nowhere.
     let mut plans = vec![
-        // First and short, for what comes of such a remainder later may have no end.
-        dumped("a remainder of 16 bytes", &remainder(nonce), &["smallest", "tags"]),
+        dumped("the last block is freed", &last_block(nonce), &["tags", "coalesced"])
+            .because("When the block at the heap's end is freed, behind which there is no tag"),
+        dumped("a remainder of 16 bytes", &remainder(nonce), &["smallest", "tags"])
+            .because("When 16 bytes are left of a free block"),
+        dumped("a free block as it is", &fitting(nonce), &["tags", "contents"])
+            .because("When a free block is given out as a whole"),
+        dumped("neighbours", &neighbours(nonce), &["coalesced", "tags", "contents"])
+            .because("When blocks are freed beside free ones"),
         plain.clone(),
-        dumped("neighbours", &neighbours(nonce), &["coalesced", "tags", "contents"]),
-        dumped("remainders of any size", &remainders(nonce), &["smallest", "tags", "contents"]),
-        dumped("other sizes", &resized(nonce), &["contents", "tags", "coalesced", "overlap"]),
+        dumped("remainders of any size", &remainders(nonce), &["smallest", "tags", "contents"])
+            .because("When little or nothing is left of a free block"),
+        dumped("other sizes", &resized(nonce), &["contents", "tags", "coalesced", "overlap"])
+            .because("When blocks get other sizes"),
         // So small that nothing but the heap has a reason to be mapped.
-        dumped("freed twice", &twice(nonce), &["double-free", "tags", "mapped"]),
+        dumped("freed twice", &twice(nonce), &["double-free", "tags", "mapped"])
+            .because("When something is freed twice"),
         limited(nonce),
     ];
     plans.extend(MIXES.iter().map(|(name, mix)| {
-        let checks = &["utilisation", "aligned", "overlap"];
+        let checks = &["output", "utilisation", "aligned", "overlap"];
         plan(&format!("mix: {name}"), &mixes::alone(nonce, *mix, 250), checks).coarse()
     }));
     let race = race("a race", 100, &mixes::all(nonce, 150));
@@ -131,6 +140,23 @@ fn neighbours(nonce: &mut Nonce) -> Vec<Step> {
     steps.push(Step::Allocate { id: 11, bytes: 300 });
     steps.extend([8, 11].map(|id| Step::Free { id }));
     steps
+}
+
+/// Behind the last block is no tag, and before the first neither.
+fn last_block(nonce: &mut Nonce) -> Vec<Step> {
+    let (one, two) = (nonce.number(20, 200), nonce.number(20, 200));
+    vec![Step::Allocate { id: 1, bytes: one }, Step::Allocate { id: 2, bytes: two }, Step::Free { id: 2 }]
+}
+
+/// A hole that is given out as large as it is.
+fn fitting(nonce: &mut Nonce) -> Vec<Step> {
+    let hole = nonce.number(100, 200);
+    vec![
+        Step::Allocate { id: 1, bytes: hole },
+        Step::Allocate { id: 2, bytes: 50 },
+        Step::Free { id: 1 },
+        Step::Allocate { id: 3, bytes: hole },
+    ]
 }
 
 /// A hole that is given out but for 16 bytes, which are too few for a block.
@@ -205,6 +231,7 @@ fn limited(nonce: &mut Nonce) -> Plan {
         Step::Free { id: 7 },
     ];
     let mut plan = dumped("not enough room", &steps, &["out-of-memory"]);
+    plan = plan.because("When the heap has 4096 bytes");
     plan.launch.args.splice(0..0, ["--bytes".into(), "4096".into()]);
     plan
 }
