@@ -239,6 +239,15 @@ const ROWS: &[Row] = &[
         spec: spec::address_space::fault_kinds,
     },
     Row {
+        name: "frames",
+        module: ADDRESS_SPACE,
+        file: "frames.rs",
+        kind: Kind::Write,
+        usage: "frames PAGES PAGE…",
+        title: "where the pages really are",
+        spec: spec::address_space::frames,
+    },
+    Row {
         name: "map_read",
         module: MMAP,
         file: "read.rs",
