@@ -7,7 +7,7 @@ use crate::spec::common::calls::{FORK_CALLS, INPUTS, OPEN_CALLS, READS, ROOT, WA
 use crate::spec::common::endings::{command_line, ended, status};
 use crate::spec::common::plans::{bad_usage, failing, fault, orders, unwritable_output};
 use crate::spec::common::text::quoted;
-use crate::spec::common::{FORKS, MAPS, OPENS, reaped, reports, under_faults, usage};
+use crate::spec::common::{FORKS, OPENS, reaped, reports, under_faults, usage};
 use crate::spec::mmap::mapping::{hard_output, wrong_call};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
 
@@ -17,7 +17,7 @@ pub(crate) fn frames() -> Spec {
         plans,
         checks: vec![
             Check::outside("usage", "PAGES and pages that are not among them are refused", usage),
-            Check::outside("reports", "a failing mmap, fork, open, read or write is reported", reports),
+            Check::outside("reports", "a failing fork, open, read or write is reported", reports),
             Check::outside("output", "the pages written are the child's own, and the others are shared", told),
             Check::outside("frames", "a page that was written is in another frame", other_frames),
             Check::seen("own-pagemap", "each process reads its own page map", own_pagemap),
@@ -56,7 +56,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         pages("one page", 1, &[0]),
         pages("every page", 5, &every),
         pages("the last of many", 700, &[699]),
-        fails("mmap fails", MAPS, None, &["mmap"], libc::ENOMEM),
         fails("the page map cannot be opened", OPENS, Some("pagemap"), OPEN_CALLS, libc::EACCES),
         fails("the page map cannot be read", INPUTS, Some("pagemap"), READS, libc::EIO),
         no_fork,
