@@ -248,6 +248,15 @@ const ROWS: &[Row] = &[
         spec: spec::address_space::frames,
     },
     Row {
+        name: "tlb_reach",
+        module: ADDRESS_SPACE,
+        file: "tlb_reach.rs",
+        kind: Kind::Write,
+        usage: "tlb_reach model SETS WAYS TRACE | tlb_reach measure PAGES",
+        title: "how far a TLB reaches",
+        spec: spec::address_space::tlb_reach,
+    },
+    Row {
         name: "map_read",
         module: MMAP,
         file: "read.rs",

@@ -9,6 +9,7 @@ mod replacement;
 mod segments;
 mod swapping;
 mod tables;
+mod tlb;
 
 pub(crate) use arithmetic::{address_split, page_math};
 pub(crate) use fault_kinds::fault_kinds;
@@ -18,3 +19,4 @@ pub(crate) use replacement::{accessed_dirty, clock_hand};
 pub(crate) use segments::{base_bounds, memory_fence};
 pub(crate) use swapping::swap_images;
 pub(crate) use tables::{four_level, two_level};
+pub(crate) use tlb::tlb_reach;
