@@ -147,7 +147,7 @@ fn told_under_faults(run: &Run) -> Finding {
 }
 
 /// The frames of a line `page N: F became G`.
-fn frames_of<'a>(line: &'a str, page: usize) -> Option<(&'a str, &'a str)> {
+fn frames_of(line: &str, page: usize) -> Option<(&str, &str)> {
     let frame = |word: &&str| {
         let digits = word.strip_prefix("0x").filter(|digits| u64::from_str_radix(digits, 16).is_ok_and(|n| n > 0));
         *word == "hidden" || digits.is_some()
