@@ -239,6 +239,15 @@ const ROWS: &[Row] = &[
         spec: spec::address_space::fault_kinds,
     },
     Row {
+        name: "fault_report",
+        module: ADDRESS_SPACE,
+        file: "fault_report.rs",
+        kind: Kind::Write,
+        usage: "fault_report unmapped|protected OFFSET",
+        title: "last words of a fault",
+        spec: spec::address_space::fault_report,
+    },
+    Row {
         name: "map_read",
         module: MMAP,
         file: "read.rs",

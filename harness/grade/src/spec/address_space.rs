@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod fault_kinds;
+mod fault_report;
 mod images;
 mod overlays;
 mod replacement;
@@ -11,6 +12,7 @@ mod tables;
 
 pub(crate) use arithmetic::{address_split, page_math};
 pub(crate) use fault_kinds::fault_kinds;
+pub(crate) use fault_report::fault_report;
 pub(crate) use overlays::overlays;
 pub(crate) use replacement::{accessed_dirty, clock_hand};
 pub(crate) use segments::{base_bounds, memory_fence};

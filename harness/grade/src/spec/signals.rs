@@ -235,9 +235,37 @@ fn handler_safe(run: &Run) -> Finding {
     Ok(())
 }
 
+/// What a handler of this signal calls is safe in one. For a fault, whose handler may leave by a jump.
+pub(super) fn safe_handler(run: &Run, signal: i32) -> Finding {
+    for (from, event) in run.seen.events.iter().enumerate() {
+        let handled = matches!(event.what, What::Signalled { signal: s, disposition, .. }
+            if s == signal && disposition == Disposition::Handler);
+        if !handled {
+            continue;
+        }
+        let before = run.seen.events[..from].iter().rev().find(|e| e.thread == event.thread && !e.stack.is_empty());
+        let interrupted = before.map_or(&[][..], |e| &e.stack);
+        let after = run.seen.events[from + 1..].iter().filter(|e| e.thread == event.thread);
+        let inside = after.take_while(|e| !matches!(e.what, What::HandlerReturned));
+        // Whoever has left the handler by a jump is in main again.
+        let inside = inside.filter(|e| !came_from_main(e));
+        if let Some((call, name)) = inside.into_iter().find_map(|e| Some((e, unsafe_function(e, interrupted)?))) {
+            let words = format!(
+                "The handler calls {name}, which takes locks or memory: the access that failed may have come in the middle of the same thing. Only what signal-safety(7) lists is safe here."
+            );
+            return Failure::new(Reason::Forbidden, words).at(call.source.as_ref()).found();
+        }
+    }
+    Ok(())
+}
+
+fn came_from_main(event: &Event) -> bool {
+    event.stack.last().is_some_and(|name| name == "main" || name.ends_with("::main"))
+}
+
 /// The function that a handler must not call and that made this call, if one did. What was on the stack when the
 /// signal came is none of the handler's doing.
-pub(super) fn unsafe_function<'a>(event: &'a Event, interrupted: &[String]) -> Option<&'a str> {
+fn unsafe_function<'a>(event: &'a Event, interrupted: &[String]) -> Option<&'a str> {
     let shared = event.stack.iter().rev().zip(interrupted.iter().rev()).take_while(|(a, b)| a == b).count();
     let own = &event.stack[..event.stack.len() - shared];
     own.iter().map(String::as_str).find(|name| UNSAFE_IN_HANDLER.iter().any(|part| name.contains(part)))

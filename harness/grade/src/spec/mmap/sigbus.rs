@@ -1,14 +1,14 @@
 //! `map_sigbus`: a file that is truncated while it is mapped.
 
-use observe::{Action, Call, Deed, Disposition, Event, InputFile, On, Stdin, Trigger, What};
+use observe::{Action, Call, Deed, InputFile, On, Stdin, Trigger, What};
 
 use super::mapping::{PAGE, mapped, wrong_call};
 use crate::spec::Spec;
 use crate::spec::common::calls::{FORK_CALLS, WRITES};
 use crate::spec::common::plans::{bad_usage, cut, failing, interrupted};
 use crate::spec::common::{FORKS, MAPS, OPENS, output, reaped, reports, under_faults, usage};
-use crate::spec::signals::unsafe_function;
-use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
+use crate::spec::signals::safe_handler;
+use crate::{Check, Finding, Nonce, Objection, Plan, Run};
 
 const READY: &[u8] = b"ready\n";
 
@@ -100,26 +100,5 @@ fn touched(run: &Run) -> Finding {
 
 /// `handler-safe`: what the handler of SIGBUS calls is safe there.
 fn handler_safe(run: &Run) -> Finding {
-    for (from, event) in run.seen.events.iter().enumerate() {
-        if !matches!(event.what, What::Signalled { signal: libc::SIGBUS, disposition: Disposition::Handler, .. }) {
-            continue;
-        }
-        let before = run.seen.events[..from].iter().rev().find(|e| e.thread == event.thread && !e.stack.is_empty());
-        let interrupted = before.map_or(&[][..], |e| &e.stack);
-        let after = run.seen.events[from + 1..].iter().filter(|e| e.thread == event.thread);
-        let inside = after.take_while(|e| !matches!(e.what, What::HandlerReturned));
-        // Whoever has left the handler by a jump is in main again.
-        let inside = inside.filter(|e| !came_from_main(e));
-        if let Some((call, name)) = inside.into_iter().find_map(|e| Some((e, unsafe_function(e, interrupted)?))) {
-            let words = format!(
-                "The handler calls {name}, which takes locks or memory: the load that failed may have come in the middle of the same thing. Only what signal-safety(7) lists is safe here: note what happened, and tell it in main."
-            );
-            return Failure::new(Reason::Forbidden, words).at(call.source.as_ref()).found();
-        }
-    }
-    Ok(())
-}
-
-fn came_from_main(event: &Event) -> bool {
-    event.stack.last().is_some_and(|name| name == "main" || name.ends_with("::main"))
+    safe_handler(run, libc::SIGBUS)
 }
