@@ -248,6 +248,15 @@ const ROWS: &[Row] = &[
         spec: spec::address_space::fault_report,
     },
     Row {
+        name: "no_execute",
+        module: ADDRESS_SPACE,
+        file: "no_execute.rs",
+        kind: Kind::Write,
+        usage: "no_execute",
+        title: "data that may not run",
+        spec: spec::address_space::no_execute,
+    },
+    Row {
         name: "map_read",
         module: MMAP,
         file: "read.rs",
