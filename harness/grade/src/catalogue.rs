@@ -257,6 +257,15 @@ const ROWS: &[Row] = &[
         spec: spec::address_space::no_execute,
     },
     Row {
+        name: "dirty_track",
+        module: ADDRESS_SPACE,
+        file: "dirty_track.rs",
+        kind: Kind::Write,
+        usage: "dirty_track N",
+        title: "a write barrier",
+        spec: spec::address_space::dirty_track,
+    },
+    Row {
         name: "map_read",
         module: MMAP,
         file: "read.rs",

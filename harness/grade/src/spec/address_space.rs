@@ -1,6 +1,7 @@
 //! Address spaces: arithmetic on addresses, tables that a machine takes for its own, and what the real ones do.
 
 mod arithmetic;
+mod dirty_track;
 mod fault_kinds;
 mod fault_report;
 mod images;
@@ -12,6 +13,7 @@ mod swapping;
 mod tables;
 
 pub(crate) use arithmetic::{address_split, page_math};
+pub(crate) use dirty_track::dirty_track;
 pub(crate) use fault_kinds::fault_kinds;
 pub(crate) use fault_report::fault_report;
 pub(crate) use no_execute::no_execute;
