@@ -266,6 +266,15 @@ const ROWS: &[Row] = &[
         spec: spec::address_space::dirty_track,
     },
     Row {
+        name: "process_map",
+        module: ADDRESS_SPACE,
+        file: "process_map.rs",
+        kind: Kind::Write,
+        usage: "process_map PID",
+        title: "one copy of libc for all",
+        spec: spec::address_space::process_map,
+    },
+    Row {
         name: "map_read",
         module: MMAP,
         file: "read.rs",
