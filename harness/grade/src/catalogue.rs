@@ -275,6 +275,15 @@ const ROWS: &[Row] = &[
         spec: spec::address_space::process_map,
     },
     Row {
+        name: "user_pager",
+        module: ADDRESS_SPACE,
+        file: "user_pager.rs",
+        kind: Kind::Write,
+        usage: "user_pager FILE FRAMES",
+        title: "a pager of your own",
+        spec: spec::address_space::user_pager,
+    },
+    Row {
         name: "map_read",
         module: MMAP,
         file: "read.rs",

@@ -12,6 +12,7 @@ mod replacement;
 mod segments;
 mod swapping;
 mod tables;
+mod user_pager;
 
 pub(crate) use arithmetic::{address_split, page_math};
 pub(crate) use dirty_track::dirty_track;
@@ -24,3 +25,4 @@ pub(crate) use replacement::{accessed_dirty, clock_hand};
 pub(crate) use segments::{base_bounds, memory_fence};
 pub(crate) use swapping::swap_images;
 pub(crate) use tables::{four_level, two_level};
+pub(crate) use user_pager::user_pager;
