@@ -117,6 +117,7 @@ impl Exercise {
 }
 
 const ADDRESS_SPACE: Module = Module { folder: "01_address_space", short: "address_space", title: "Address spaces" };
+const ALLOCATOR: Module = Module { folder: "02_allocator", short: "allocator", title: "An allocator" };
 const MMAP: Module = Module { folder: "03_mmap", short: "mmap", title: "Mapped files" };
 const FORK: Module = Module { folder: "04_fork", short: "fork", title: "Processes that share memory" };
 const PIPES: Module = Module { folder: "05_pipes", short: "pipes", title: "Pipes" };
@@ -125,8 +126,8 @@ const FIFOS: Module = Module { folder: "07_fifos", short: "fifos", title: "Named
 const SIGNALS: Module = Module { folder: "08_signals", short: "signals", title: "Signals" };
 const IO: Module = Module { folder: "09_io", short: "io", title: "Ways to copy a file" };
 
-/// Exercises about loops that end only if the compiler really looks each time.
-const OPTIMISED: &[&str] = &["shared_flag", "quit_flag"];
+/// Exercises about loops that end only if the compiler really looks each time, and one that is compared for speed.
+const OPTIMISED: &[&str] = &["shared_flag", "quit_flag", "malloc_trace"];
 
 struct Row {
     name: &'static str,
@@ -282,6 +283,51 @@ const ROWS: &[Row] = &[
         usage: "user_pager FILE FRAMES",
         title: "a pager of your own",
         spec: spec::address_space::user_pager,
+    },
+    Row {
+        name: "frames",
+        module: ADDRESS_SPACE,
+        file: "frames.rs",
+        kind: Kind::Write,
+        usage: "frames PAGES PAGE…",
+        title: "where the pages really are",
+        spec: spec::address_space::frames,
+    },
+    Row {
+        name: "tlb_reach",
+        module: ADDRESS_SPACE,
+        file: "tlb_reach.rs",
+        kind: Kind::Write,
+        usage: "tlb_reach model SETS WAYS TRACE | tlb_reach measure PAGES",
+        title: "how far a TLB reaches",
+        spec: spec::address_space::tlb_reach,
+    },
+    Row {
+        name: "block_tags",
+        module: ALLOCATOR,
+        file: "block_tags.rs",
+        kind: Kind::Write,
+        usage: "block_tags SCRIPT IMAGE",
+        title: "the size at both ends",
+        spec: spec::allocator::block_tags,
+    },
+    Row {
+        name: "free_list",
+        module: ALLOCATOR,
+        file: "free_list.rs",
+        kind: Kind::Write,
+        usage: "free_list SCRIPT IMAGE",
+        title: "a circle of what is free",
+        spec: spec::allocator::free_list,
+    },
+    Row {
+        name: "malloc_trace",
+        module: ALLOCATOR,
+        file: "malloc_trace.rs",
+        kind: Kind::Write,
+        usage: "malloc_trace [--bytes BYTES] [--heap FILE] TRACE | malloc_trace --race ROUNDS TRACE",
+        title: "malloc, free and realloc",
+        spec: spec::allocator::malloc_trace,
     },
     Row {
         name: "map_read",

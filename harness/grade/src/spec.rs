@@ -1,6 +1,7 @@
 //! What is run for each exercise and what must be seen, a file a module.
 
 pub(crate) mod address_space;
+pub(crate) mod allocator;
 mod common;
 mod copying;
 pub(crate) mod cow_pages;

@@ -66,11 +66,16 @@ fn told(seen: &Observation, index: usize, event: &Event) -> Option<Told> {
         Some(Told { head: format!("{who} {text}"), transfer: None, times: 1, tail: waited(seen, event) })
     };
     match &event.what {
+        What::Called { sysno, call: Call::Other { arguments }, result: Some(Ok(taken)), .. }
+            if sysno.name() == "io_uring_enter" =>
+        {
+            plain(ring(*taken, arguments[2])?)
+        }
         What::Called { call, result: Some(Ok(value)), .. } => {
             if let Some((verb, object, data)) = transfer(seen, call) {
                 return Some(moved(&who, verb, &object, *value, data, waited(seen, event)));
             }
-            let pages = event.pages.map(|pages| format!("; {pages}")).unwrap_or_default();
+            let pages = event.pages.first().map(|pages| format!("; {pages}")).unwrap_or_default();
             plain(deed(seen, index, event, call, *value)? + &pages)
         }
         What::Called { call: Call::Mmap { address, .. }, result: Some(Err(errno)), .. } => {
@@ -95,7 +100,8 @@ fn told(seen: &Observation, index: usize, event: &Event) -> Option<Told> {
         }
         What::HandlerReturned => plain("returns from the handler".into()),
         What::Exited { exit: Exit::Code(code), .. } => {
-            let pages = event.pages.map(|pages| format!("; of what it mapped, {pages}")).unwrap_or_default();
+            let pages =
+                event.pages.last().map(|pages| format!("; of what it mapped last, {pages}")).unwrap_or_default();
             plain(format!("ends with status {code}{pages}"))
         }
         What::Exited { exit: Exit::Signal(signal), .. } => plain(format!("is killed by signal {signal}")),
@@ -226,10 +232,23 @@ fn deed(seen: &Observation, index: usize, event: &Event, call: &Call, value: i64
             "wakes who waits for a word in memory".into()
         }
         Call::Sigaction { signal, disposition: Some(Disposition::Handler), .. } => {
-            let name = nix::sys::signal::Signal::try_from(*signal).map_or("a signal", |s| s.as_str());
-            format!("arranges a handler for {name}")
+            let signal = nix::sys::signal::Signal::try_from(*signal).ok()?;
+            format!("arranges a handler for {signal}")
         }
         _ => return None,
+    })
+}
+
+/// What a program asked of its ring: so many requests were taken, so many results awaited.
+fn ring(taken: i64, awaited: u64) -> Option<String> {
+    let wait = |n| if n == 1 { "one of its requests is done".into() } else { format!("{n} of its requests are done") };
+    Some(match (taken, awaited) {
+        (..1, 0) => return None,
+        (..1, n) => format!("waits until {}", wait(n)),
+        (1, 0) => "hands the kernel a request".into(),
+        (1, n) => format!("hands the kernel a request, and waits until {}", wait(n)),
+        (taken, 0) => format!("hands the kernel {taken} requests by one call"),
+        (taken, n) => format!("hands the kernel {taken} requests by one call, and waits until {}", wait(n)),
     })
 }
 

@@ -149,15 +149,18 @@ pub struct Event {
     pub source: Option<SourceLine>,
     /// Function names from the call outwards to `main`, as far as they are known; only with a source line asked for.
     pub stack: Vec<String>,
-    /// The pages of the mapping that was just made or is about to go, or at the end those of the last, if asked for.
-    pub pages: Option<Pages>,
+    /// The pages of the mapping that was just made or is about to go; at a fork and at the end those of each mapping that
+    /// the program's own code made and has still. Only if asked for.
+    pub pages: Vec<Pages>,
     /// What.
     pub what: What,
 }
 
 /// What the page tables say of a mapping.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pages {
+    /// Where the mapping begins.
+    pub address: u64,
     /// In all.
     pub total: u64,
     /// Those that have a frame of memory: the others fault when they are next touched.
@@ -169,6 +172,26 @@ pub struct Pages {
     /// Those that another process has mapped, too.
     pub elsewhere: u64,
     /// The frame of the first that is present, where the kernel tells it (CAP_SYS_ADMIN).
+    pub frame: Option<u64>,
+    /// They in order: one by one, or where they are many so many at a time.
+    pub cells: Vec<Page>,
+    /// Pages of each cell, the last one's fewer.
+    pub per_cell: u64,
+}
+
+/// What a page table says of one page, or of some in a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// It has a frame of memory; of some, any has.
+    pub present: bool,
+    /// It is private, no file's and no shared memory's; of some, any is.
+    pub own: bool,
+    /// Another process has it mapped, too; of some, all that are present.
+    pub elsewhere: bool,
+    /// It (of some, any) was written to since it was last the same as the file; unknown where the kernel tells only of
+    /// the whole mapping and its pages differ.
+    pub dirty: Option<bool>,
+    /// Its frame, where the kernel tells it (CAP_SYS_ADMIN); of some, none's.
     pub frame: Option<u64>,
 }
 

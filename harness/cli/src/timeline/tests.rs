@@ -211,7 +211,7 @@ fn each_part_of_the_output_has_its_author() {
 #[test]
 fn what_shared_memory_held_is_told_where_it_was_looked_at() {
     let (obs, caption) = sample("shared");
-    let picture = text(&obs, &caption, 200, false);
+    let picture = text(&obs, &caption, 300, false);
     assert!(picture.contains("shared memory 1 now holds 13 00 00 00 17 00 00 00 01 from byte 0 on"), "{picture}");
     assert!(svg(&obs, &caption).contains("memory, shared, 4 KiB"));
 }
@@ -243,4 +243,25 @@ fn no_observation_is_too_strange_for_a_picture() {
             assert!(text(&obs, &caption, 80, true).contains('\n'));
         }
     }
+}
+
+#[test]
+fn pages_are_shown_at_first_and_at_last() {
+    let (obs, caption) = sample("mapped_file");
+    let picture = text(&obs, &caption, 80, false);
+    assert!(picture.contains("just mapped, 0 of 20 present: ····················"), "{picture}");
+    assert!(picture.contains("before it is unmapped, 7 of 20 present: □□·□■■■■············"), "{picture}");
+    let picture = svg(&obs, &caption);
+    let drawn = |class: &str| picture.matches(&format!("<rect class=\"page {class}\"")).count();
+    // Two mappings; each sign stands once in the legend, too.
+    assert_eq!([drawn("absent"), drawn("present"), drawn("own")], [2 * (20 + 13) + 1, 2 * 3 + 1, 2 * 4 + 1]);
+    assert_eq!(picture.matches("class=\"dirty\"").count(), 2 * 4 + 1);
+}
+
+#[test]
+fn the_frame_of_a_page_is_named_where_there_are_few() {
+    let (obs, caption) = sample("shared");
+    let picture = svg(&obs, &caption);
+    assert!(picture.contains(">123456<"), "{picture}");
+    assert!(picture.contains("in frame 0x123456"), "{picture}");
 }

@@ -3,11 +3,11 @@
 mod rails;
 mod rows;
 
-use observe::Observation;
+use observe::{Observation, Page, Pages};
 
 use super::hang;
 use super::model::Model;
-use super::readable::{cells, clock, fit, printable};
+use super::readable::{cells, clock, count, fit, printable};
 use super::story::capital;
 use rails::Rails;
 use rows::Row;
@@ -48,6 +48,7 @@ pub(super) fn timeline(obs: &Observation, model: &Model, heading: (&str, &str), 
     for row in rows::rows(obs, model) {
         lines.extend(told(&mut rails, &row, width));
     }
+    lines.extend(pages(model, width));
     lines.extend(explained(obs, model, width));
     if !model.notes.is_empty() && obs.hang.is_some() {
         lines.push(Vec::new());
@@ -70,6 +71,38 @@ fn told(rails: &mut Rails, row: &Row, width: usize) -> Vec<Line> {
         lines.push(line);
     }
     lines
+}
+
+/// Pages of the mappings, a sign each, at first and at last.
+fn pages(model: &Model, width: usize) -> Vec<Line> {
+    let looked_at: Vec<_> = model.mappings.iter().filter(|m| m.pages.iter().any(Option::is_some)).collect();
+    if looked_at.is_empty() {
+        return Vec::new();
+    }
+    let head = "Pages: · without memory, □ of a file or of shared memory, ■ private, ▣ private and another process has it, too";
+    let mut lines = vec![Vec::new()];
+    lines.extend(paragraph(head, Ink::Strong, 0, width));
+    for mapping in looked_at {
+        let whose = format!("{}: {}", model.lanes[mapping.lane].name, mapping.label);
+        lines.extend(paragraph(&whose, Ink::Lane(mapping.lane), 2, width));
+        for look in mapping.pages.iter().flatten() {
+            let Pages { present, total, per_cell, cells, .. } = &look.pages;
+            let cells: String = cells.iter().map(sign).collect();
+            let each = if *per_cell > 1 { format!(", {} a sign", count(*per_cell)) } else { String::new() };
+            let words = format!("{}, {} of {} present{each}: {cells}", look.when, count(*present), count(*total));
+            lines.extend(paragraph(&words, Ink::Plain, 4, width));
+        }
+    }
+    lines
+}
+
+fn sign(page: &Page) -> char {
+    match page {
+        Page { present: false, .. } => '·',
+        Page { own: true, elsewhere: true, .. } => '▣',
+        Page { own: true, .. } => '■',
+        _ => '□',
+    }
 }
 
 fn explained(obs: &Observation, model: &Model, width: usize) -> Vec<Line> {

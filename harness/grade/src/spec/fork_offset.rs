@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use observe::{Call, Content, Event, Exit, InputFile, ObjectId, On, ProcessId};
+use observe::{Call, Content, Event, Exit, InputFile, ObjectId, On, ProcessId, Who};
 
 use super::Spec;
 use super::common::calls::{self, ROOT, birth_of, files};
@@ -55,6 +55,10 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let fails = |name: &str, names, calls: &[&str], on, object: Option<&str>, errno| {
         plain.again(name, &[]).reports(names, object, errno).fault(failing(calls, on, errno))
     };
+    // Its child has read and printed by then.
+    let mut alone = fails("the parent's read fails", &["read"], calls::READS, data(), Some(&file), libc::EIO);
+    alone.launch.faults[0].who = Who::Root;
+    alone.expect.stdout = None;
     let mut plans = vec![
         plain.clone(),
         offset_plan("two pieces and no more", nonce, 2 * PIECE),
@@ -64,6 +68,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     plans.extend([
         Plan::new("no such file").arg("missing.txt").reports(OPENS, Some("missing.txt"), libc::ENOENT),
         fails("read fails", &["read"], calls::READS, data(), Some(&file), libc::EIO),
+        alone,
         fails("fork fails", FORKS, calls::FORK_CALLS, None, None, libc::EAGAIN),
         unwritable_output(&plain),
         offset_plan("one byte too few", nonce, 2 * PIECE - 1),

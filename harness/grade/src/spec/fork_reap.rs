@@ -38,7 +38,7 @@ fn reap_plan(name: &str, count: u64) -> Plan {
 
 fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let plain = reap_plan("some children", nonce.number(5, 9));
-    let many = reap_plan("many children", nonce.number(20, 30));
+    let many = reap_plan("as many children as there may be", 100);
     let childless = plain.again("fork fails", &[]).reports(FORKS, None, libc::EAGAIN).fault(failing(
         calls::FORK_CALLS,
         None,

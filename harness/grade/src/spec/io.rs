@@ -106,6 +106,7 @@ fn read_write_plans(nonce: &mut Nonce) -> Vec<Plan> {
     let mut plans = common_plans(nonce, "by-read-write", &["read"], READS);
     let mut block = |name: &str, size: &str| sized(nonce, name, 10_000).arg("--block").arg(size);
     let (small, large) = (block("blocks of 512 bytes", "512"), block("blocks of 1 MiB", "1048576"));
+    plans.push(sized(nonce, "blocks of one byte", 300).arg("--block").arg("1").judged_by(&["copied"]));
     plans.extend([small.judged_by(&["copied", "by-read-write"]), large.judged_by(&["copied"])]);
     plans.push(bad_usage("a block of no bytes", &["a", "b", "--block", "0"]).file(InputFile::new("a", "abc\n")));
     plans.push(bad_usage("a block without a size", &["a", "b", "--block"]).file(InputFile::new("a", "abc\n")));

@@ -56,6 +56,8 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     };
     vec![
         plain.clone(),
+        records("one record", 1, 1),
+        records("as many writers as there may be", 26, 2),
         records("more than the pipe holds", 4, nonce.number(200, 250)),
         held(records("", 3, nonce.number(60, 70)).again("held between two writes", &["order", "reaped"])),
         plain

@@ -91,6 +91,8 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         five_commands(nonce),
         held_open(&text),
         status("the last fails", "./first | ./last", last),
+        status("the last is killed", "./first | ./killed", 128 + libc::SIGKILL)
+            .file(InputFile::new("killed", "#!/bin/sh\nkill -KILL $$\n").mode(0o755)),
         ends_first,
     ];
     plans.extend(orders(&through, &["output", "ends-closed", "reaped"]));

@@ -70,7 +70,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     vec![
         plain.clone(),
         poll_plan("one child", 1),
-        poll_plan("many children", nonce.number(20, 30)),
+        poll_plan("as many children as there may be", 64),
         plain
             .again("child first", &["output", "reaped"])
             .scheduled(Schedule::ChildFirst, "When every child runs first"),

@@ -83,6 +83,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         cut(&small, &[], MOVES, "call", 3000).fault(fault(MOVES, Nth::From(1), None, Effect::Short(3000))),
         cut(&slow, &[On::Stdout], WRITES, "write", 3000),
         interrupted(&small, &[On::Stdout, On::AnyFile]).fault(again),
+        interrupted(&slow, &[On::Stdout, On::AnyFile]),
     ]
 }
 

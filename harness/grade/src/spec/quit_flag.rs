@@ -1,5 +1,6 @@
 //! `04_fork`, `quit_flag`: a loop that ends when another process says so.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use observe::{Call, Effect, Ending, Exit, Nth, ProcessId, Schedule, What};
@@ -15,6 +16,8 @@ use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage}
 
 /// Processor time that the parent may use while it waits.
 const WAITING: Duration = Duration::from_millis(20);
+/// How far a loop without system calls may have come while its parent was held, on any machine.
+const COUNTED: Range<u64> = 100..1 << 60;
 /// More calls than a child makes that only counts, reports and ends.
 const MANY_CALLS: usize = 40;
 
@@ -105,6 +108,12 @@ fn counted(run: &Run) -> Finding {
             Failure { reason: Reason::Race, ..wrong(words.into()) }
                 .at(printed.first().and_then(|t| t.event.source.as_ref()))
                 .found()
+        }
+        Some(count) if run.plan.launch.schedule == Schedule::ChildFirst && !COUNTED.contains(&count) => {
+            let words = format!(
+                "The program prints `counted {count}` though the child has run for a while: it is to add 1 each time round."
+            );
+            wrong(words).found()
         }
         Some(_) => Ok(()),
     }

@@ -1,6 +1,6 @@
 //! `04_fork`, `robust_mutex`: a lock whose holder has died.
 
-use observe::{Effect, Ending, Nth, ProcessId, Snapshot, What};
+use observe::{Effect, Ending, Nth, Observation, ProcessId, Snapshot, What};
 
 use super::Spec;
 use super::common::calls::{self, ROOT, birth_of};
@@ -33,7 +33,7 @@ pub(crate) fn robust_mutex() -> Spec {
             Check::seen("eintr", "it is right when a wait is interrupted", under_faults),
             Check::seen("reaped", "the child is waited for", reaped),
         ],
-        demo: |_| mutex_plan(),
+        demo: |_| mutex_plan().drawn(drawing),
     }
 }
 
@@ -181,4 +181,32 @@ fn given_back(run: &Run) -> Finding {
         return Ok(());
     };
     Failure::new(Reason::WrongState, words).found()
+}
+
+/// The lock's word at each moment at which the shared memory was looked at.
+fn drawing(plan: &Plan, seen: &Observation) -> Vec<String> {
+    let run = Run { plan, seen, baseline: None, sometimes_right: false };
+    let Ok(Word { address, offset }) = lock(&run) else { return Vec::new() };
+    let mut lines = vec!["the word of the lock, in the memory that both have".to_owned()];
+    for event in &seen.events {
+        let (when, snapshots) = match &event.what {
+            What::Forked { snapshots, .. } => ("forks", snapshots),
+            What::Exited { snapshots, .. } => ("ends", snapshots),
+            _ => continue,
+        };
+        let memory = snapshots.iter().find(|snapshot| snapshot.address == address);
+        let Some((_, word)) = memory.and_then(|m| words(&m.bytes).find(|(at, _)| *at == offset)) else { continue };
+        let owner =
+            (0..seen.processes.len() as u32).map(ProcessId).find(|id| seen.process(*id).pid as u32 == word & OWNER);
+        let meaning = match owner {
+            Some(owner) => format!("{} has the lock (its thread id is {})", seen.name_of(owner), word & OWNER),
+            None => "nobody has the lock".to_owned(),
+        };
+        lines.push(format!("  {:<18}{word:#010x}  {meaning}", format!("{} {when}", seen.name_of(event.process))));
+        if owner == Some(event.process) && when == "ends" {
+            lines.push(format!("  {:<18}{OWNER_DIED:#010x}  set by the kernel, since the owner is dead:", "after it"));
+            lines.push(format!("  {:<30}whoever locks next is told EOWNERDEAD, and has the lock", ""));
+        }
+    }
+    lines
 }

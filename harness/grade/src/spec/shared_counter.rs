@@ -48,7 +48,9 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let fails = |name: &str, names, calls: &[&str], errno| {
         plain.again(name, &[]).reports(names, None, errno).fault(failing(calls, None, errno))
     };
-    let mut plans = vec![plain.clone(), none];
+    let one = count_plan("one child", 1, 1000).judged_by(&["output"]);
+    let most = count_plan("as many children as there may be", 32, 1000).judged_by(&["output"]);
+    let mut plans = vec![plain.clone(), none, one, most];
     plans.extend(orders(&plain, &["nothing-lost", "order", "waits-blocking", "reaped"]));
     for plan in &mut plans {
         match plan.launch.schedule {

@@ -5,6 +5,7 @@ use observe::{Call, Hold, InputFile, ObjectKind, On, ProcessId, Schedule, Side, 
 use super::Spec;
 use super::common::calls::{self, ROOT, birth_of, files, reads_of, writes_of};
 use super::common::plans::{bad_usage, cuts, failing, interrupted, orders, unwritable_output};
+use super::common::refusals::described;
 use super::common::{FORKS, MAPS, OPENS, order, output, reaped, reports, under_faults, usage};
 use super::fork::{not_shared, waits_blocking};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
@@ -213,6 +214,14 @@ fn futex_calls<'a>(run: &Run<'a>) -> impl Iterator<Item = (&'a observe::Event, F
     })
 }
 
+/// A futex call whose arguments make no sense to the kernel.
+fn misused_futex<'a>(run: &Run<'a>) -> Option<(&'a observe::Event, i32)> {
+    run.seen.calls().find_map(|(_, event, call, result)| match (call, result) {
+        (Call::Futex { .. }, Some(Err(errno @ (libc::EFAULT | libc::EINVAL | libc::ENOSYS)))) => Some((event, errno)),
+        _ => None,
+    })
+}
+
 /// `blocks-by-futex`, seen where one side is held while the other fills the ring, or finds it empty.
 fn blocks_by_futex(run: &Run) -> Finding {
     let who = match run.plan.launch.schedule {
@@ -222,6 +231,13 @@ fn blocks_by_futex(run: &Run) -> Finding {
     };
     if birth_of(run.seen, ProcessId(1)).is_none() {
         return Err(Objection::open("the program made no child"));
+    }
+    if let Some((event, errno)) = misused_futex(run) {
+        let words = format!(
+            "A futex call fails ({}), and so nobody sleeps in it or is woken by it: its arguments are the word's address, what is to be done, a number, and for a wait the time limit or null.",
+            described(errno)
+        );
+        return Failure::new(Reason::WrongCalls, words).at(event.source.as_ref()).found();
     }
     let mut waits = futex_calls(run).filter(|(event, kind, _)| event.process == who && *kind == FutexKind::Wait);
     let name = super::common::family::capital(&run.seen.name_of(who));

@@ -199,13 +199,12 @@ fn own_eyes(run: &Run) -> Finding {
         _ => None,
     });
     let mode = mode & 0o777 & !masked.last().unwrap_or_default();
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    let words = format!(
-        "{} is made with mode {mode:04o}: what the umask does not happen to forbid, everybody may do who knows the name. Make it with mode 0600.",
-        run.plan.argument(0)
-    );
+    let why = match (mode & 0o077, mode & 0o600) {
+        (0, 0o600) => return Ok(()),
+        (0, _) => "its own user may not both read and write it",
+        _ => "what the umask does not happen to forbid, everybody may do who knows the name",
+    };
+    let words = format!("{} is made with mode {mode:04o}: {why}. Make it with mode 0600.", run.plan.argument(0));
     Failure::new(Reason::WrongCalls, words).at(made.source.as_ref()).found()
 }
 

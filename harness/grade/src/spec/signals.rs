@@ -8,9 +8,9 @@ use observe::{Call, Disposition, Event, ObjectKind, On, ProcessId, What};
 
 use super::Spec;
 use super::common::calls::{self, ROOT, printed};
-use super::common::plans::{failing, orders};
+use super::common::plans::{bad_usage, failing, orders};
 use super::common::text::quoted;
-use super::common::{FORKS, PIPES, order, output, reaped, reports};
+use super::common::{FORKS, PIPES, order, output, reaped, reports, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
 
 pub(crate) use readers::sigpipe_epipe;
@@ -45,6 +45,7 @@ pub(crate) fn sigpipe_handler() -> Spec {
     Spec {
         plans,
         checks: vec![
+            Check::outside("usage", "an argument is refused", usage),
             Check::outside("reports", "a failing pipe or fork is reported, and nothing is printed", reports),
             Check::outside("output", "the news and then Done are printed", output),
             Check::seen(
@@ -96,8 +97,11 @@ fn plans(_: &mut Nonce) -> Vec<Plan> {
         "write",
         "When the child is held before it writes",
     ));
-    plans.push(fails("pipe fails", PIPES, calls::PIPE_CALLS, libc::EMFILE));
-    plans.push(fails("fork fails", FORKS, calls::FORK_CALLS, libc::EAGAIN));
+    plans.extend([
+        fails("pipe fails", PIPES, calls::PIPE_CALLS, libc::EMFILE),
+        fails("fork fails", FORKS, calls::FORK_CALLS, libc::EAGAIN),
+        bad_usage("an argument", &["listen"]),
+    ]);
     plans
 }
 

@@ -49,7 +49,7 @@ impl Run<'_> {
         };
         let event = self.record(process, tid, What::Called { sysno, call, result: None, injected: false });
         if let Some((address, len)) = unmapped {
-            self.add_pages(process, event, address, len);
+            self.add_pages(process, event, &[(address, len)]);
         }
         let mut in_call = InCall { event, sysno, arguments, forced: None, again: false, cut: None };
         let began = self.members[process.0 as usize].main_began;
@@ -129,12 +129,13 @@ impl Run<'_> {
         self.events[event].stack = stack;
     }
 
-    /// What the page tables say of a mapping of the program's own, if the plan asks.
-    pub(super) fn add_pages(&mut self, process: ProcessId, event: Option<usize>, address: u64, len: u64) {
+    /// What the page tables say of mappings of the program's own, if the plan asks.
+    pub(super) fn add_pages(&mut self, process: ProcessId, event: Option<usize>, mappings: &[(u64, u64)]) {
         let member = &self.members[process.0 as usize];
         if let Some(event) = event.filter(|_| self.launch.watch.pages && member.main_began) {
             let before = Instant::now();
-            let pages = pages::look(member.pid, address, len);
+            let pid = member.pid;
+            let pages = mappings.iter().filter_map(|(address, len)| pages::look(pid, *address, *len)).collect();
             self.leave_out(before.elapsed());
             self.events[event].pages = pages;
         }

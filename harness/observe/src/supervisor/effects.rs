@@ -1,5 +1,7 @@
 //! What a call that succeeded has changed: descriptors, mappings, children reaped, signals arranged.
 
+use std::collections::BTreeMap;
+
 use super::run::Run;
 use super::tracee::InCall;
 use crate::calls::Call;
@@ -42,7 +44,7 @@ impl Run<'_> {
             Call::Mmap { len, prot, flags, fd, object, .. } => {
                 let (len, prot, flags, fd) = (*len, *prot, *flags, *fd);
                 *object = self.mapped(process, value as u64, len, prot, flags, fd);
-                self.add_pages(process, in_call.event, value as u64, len);
+                self.add_pages(process, in_call.event, &[(value as u64, len)]);
             }
             Call::Munmap { address, len, .. } => {
                 let range = *address..address.saturating_add(*len);
@@ -106,24 +108,37 @@ impl Run<'_> {
         object
     }
 
-    /// What the program's own code mapped last, if it is mapped still: in this process, or in one that it was forked from.
-    pub(super) fn last_mapping(&self, process: ProcessId) -> Option<(u64, u64)> {
+    /// What the program's own code mapped and has mapped still, address and length, in this process or in one that it was
+    /// forked from.
+    pub(super) fn own_mappings(&self, process: ProcessId) -> Vec<(u64, u64)> {
         if !self.launch.watch.pages {
-            return None;
+            return Vec::new();
         }
-        let mut who = process;
-        for event in self.events.iter().rev() {
+        let mut held: BTreeMap<ProcessId, Vec<(u64, u64)>> = BTreeMap::new();
+        for event in &self.events {
+            let own = held.entry(event.process).or_default();
             match &event.what {
-                What::Forked { child, .. } if *child == who => who = event.process,
-                _ if event.process != who || event.source.is_none() => {}
-                What::Called { call: Call::Munmap { .. }, result: Some(Ok(_)), .. } => return None,
-                What::Called { call: Call::Mmap { len, .. }, result: Some(Ok(address)), .. } => {
-                    return Some((*address as u64, *len));
+                What::Called { call: Call::Munmap { address, len, .. }, result: Some(Ok(_)), .. } => {
+                    own.retain(|(start, _)| !(*address..address.saturating_add(*len)).contains(start));
                 }
+                What::Called { call: Call::Mmap { len, prot, flags, .. }, result: Some(Ok(at)), .. }
+                    if event.source.is_some() && *prot != libc::PROT_NONE && flags & libc::MAP_STACK == 0 =>
+                {
+                    own.push((*at as u64, *len));
+                }
+                What::Called { call: Call::Mremap { address, new_len, .. }, result: Some(Ok(to)), .. } => {
+                    let moved = own.iter_mut().filter(|(start, _)| start == address);
+                    moved.for_each(|one| *one = (*to as u64, *new_len));
+                }
+                What::Forked { child, .. } => {
+                    let copies = own.clone();
+                    held.insert(*child, copies);
+                }
+                What::Executed { .. } => own.clear(),
                 _ => {}
             }
         }
-        None
+        held.remove(&process).unwrap_or_default()
     }
 
     /// What the writable shared mappings hold; only those that begin in `within`, if that is given.

@@ -180,7 +180,7 @@ impl<'a> Run<'a> {
             startup,
             source: None,
             stack: Vec::new(),
-            pages: None,
+            pages: Vec::new(),
             what,
         });
         Some(self.events.len() - 1)

@@ -122,7 +122,9 @@ impl Run<'_> {
         self.threads.insert(child, Thread::new(id));
         self.count_threads();
         let snapshots = if self.launch.watch.snapshots { self.snapshots(process, tid, None) } else { Vec::new() };
+        let mappings = self.own_mappings(process);
         let event = self.record(process, tid, What::Forked { child: id, snapshots });
+        self.add_pages(process, event, &mappings);
         if let (Some(event), Some(call)) = (event, self.threads.get(&tid).and_then(|t| t.call.as_ref()?.event)) {
             self.events[event].source = self.events[call].source.clone();
         }
@@ -329,11 +331,9 @@ impl Run<'_> {
         (member.seen.minor_faults, member.seen.major_faults) = (minor, major);
         member.seen.open_at_exit = member.table.iter().map(|(fd, d)| (*fd, d.object)).collect();
         member.table.clear();
-        let mapping = self.last_mapping(process);
+        let mappings = self.own_mappings(process);
         let event = self.record(process, tid, What::Exited { exit, snapshots });
-        if let Some((address, len)) = mapping {
-            self.add_pages(process, event, address, len);
-        }
+        self.add_pages(process, event, &mappings);
     }
 }
 

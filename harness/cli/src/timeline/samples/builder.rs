@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use observe::{
-    Call, Ending, Event, Exit, Object, ObjectId, ObjectKind, Observation, Output, Process, ProcessId, Rung, Snapshot,
-    SourceLine, Sysno, Tracing, What,
+    Call, Ending, Event, Exit, Object, ObjectId, ObjectKind, Observation, Output, Page, Pages, Process, ProcessId,
+    Rung, Snapshot, SourceLine, Sysno, Tracing, What,
 };
 
 /// An observation in the making. Times are microseconds since the program's start.
@@ -74,7 +74,7 @@ impl Scenario {
             thread: 1000 + who as i32,
             startup: false,
             source,
-            pages: None,
+            pages: Vec::new(),
             stack: Vec::new(),
             what,
         });
@@ -156,6 +156,24 @@ impl Scenario {
         let seen = Snapshot { address, len: 4096, object: Some(object), bytes: bytes.into() };
         if let Some(What::Exited { snapshots, .. }) = self.obs.events.last_mut().map(|e| &mut e.what) {
             snapshots.push(seen);
+        }
+    }
+
+    /// What the page tables said at the last event: `.` for a page that is not present, `o` for an object's, `p` for a
+    /// private one that is dirty; in frames from this one on.
+    pub fn pages(&mut self, address: u64, cells: &str, frame: Option<u64>) {
+        let page = |(index, sign): (usize, char)| Page {
+            present: sign != '.',
+            own: sign == 'p',
+            elsewhere: sign == 'o',
+            dirty: (sign != '.').then_some(sign == 'p'),
+            frame: frame.filter(|_| sign != '.').map(|first| first + index as u64),
+        };
+        let cells: Vec<Page> = cells.chars().enumerate().map(page).collect();
+        let present = cells.iter().filter(|p| p.present).count() as u64;
+        let pages = Pages { address, total: cells.len() as u64, present, cells, per_cell: 1, ..Pages::default() };
+        if let Some(last) = self.obs.events.last_mut() {
+            last.pages.push(pages);
         }
     }
 

@@ -21,13 +21,16 @@ pub(super) fn counter() -> Observation {
         offset: 0,
     };
     s.call((900, 920), 0, 9, map, Some(Ok(0x7f00_0000)));
+    s.pages(0x7f00_0000, ".", None);
     let child = s.fork(960, 0, 12);
+    s.pages(0x7f00_0000, ".", None);
     let futex = |op| Call::Futex { address: 0x7f00_0000, op, value: 1, timed: false };
     s.call((1_130, 1_410), child, 30, futex(WAIT), Some(Ok(0)));
     s.call((1_350, 1_365), 0, 18, futex(WAKE), Some(Ok(1)));
     s.wait((1_400, 1_750), 0, 20, child);
     s.print(1_460, child, 33, b"42\n");
     s.exit(1_690, child, Exit::Code(0));
+    s.pages(0x7f00_0000, "o", Some(0x12_3456));
     s.snapshot(0x7f00_0000, memory, &[19, 0, 0, 0, 23, 0, 0, 0, 1]);
     let unmap = Call::Munmap { address: 0x7f00_0000, len: 4096, snapshots: Vec::new() };
     s.call((1_790, 1_800), 0, 21, unmap, Some(Ok(0)));
@@ -52,12 +55,14 @@ pub(super) fn file() -> Observation {
         let prot = libc::PROT_READ | libc::PROT_WRITE;
         let map = Call::Mmap { address: 0, len: 40, prot, flags, fd: 3, object: Some(file), offset: 0 };
         s.call((at, at + 12), 0, 9, map, Some(Ok(address)));
+        s.pages(address as u64, &".".repeat(20), None);
     }
     s.close(1_060, 0, 10, (3, file));
     let sync = Call::Msync { address: 0x7f10_0000, len: 40, flags: libc::MS_SYNC };
     s.call((1_200, 4_700), 0, 14, sync, Some(Ok(0)));
     for (at, address) in [(4_750, 0x7f10_0000), (4_780, 0x7f20_0000)] {
         s.call((at, at + 9), 0, 15, Call::Munmap { address, len: 40, snapshots: Vec::new() }, Some(Ok(0)));
+        s.pages(address, "oo.opppp............", Some(0x9_1000));
     }
     for row in 0..3 {
         s.print(4_850 + row * 40, 0, 17, format!("{:08x}  78 56 34 12 de c0 ad de 00 00 00 00\n", row * 16).as_bytes());

@@ -47,12 +47,16 @@ impl Scene {
     /// A line that explains the signs which this picture uses.
     pub(super) fn legend(&mut self, sheet: &Sheet, top: f64) -> f64 {
         let (mut x, mut y) = (GUTTER, top + 14.0);
-        for (class, words) in signs(sheet) {
+        for (class, words) in signs(sheet).into_iter().chain(super::pages::signs(sheet)) {
             let width = text_width(words, 11.0) + 52.0;
             if x + width > self.width.max(600.0) {
                 (x, y) = (GUTTER, y + 20.0);
             }
-            self.push(6, class, sign(class, x, y));
+            if class.ends_with("frame") {
+                self.text(6, class, (x, y), 10.5, "1a2b");
+            } else {
+                self.push(6, class, sign(class, x, y));
+            }
             self.text(6, "soft", (x + 32.0, y), 11.0, words);
             x += width;
         }
@@ -104,6 +108,10 @@ fn sign(class: &str, x: f64, y: f64) -> Shape {
         Shape::Path(format!("M{x:.1} {:.1}h26", y - 4.0))
     } else if class == "zigzag" {
         Shape::Path(format!("M{x:.1} {:.1}l4 -8l6 8l6 -8l6 8l4 -8", y))
+    } else if class == "dirty" {
+        Shape::Path(format!("M{:.1} {:.1}h-9l9 9z", x + 26.0, y - 9.0))
+    } else if class == "elsewhere" {
+        Shape::Path(format!("M{x:.1} {:.1}h26", y - 3.0))
     } else {
         Shape::Rect(x, y - 10.0, 26.0, 12.0, 2.0)
     }

@@ -4,6 +4,7 @@ mod arrows;
 mod bars;
 mod frame;
 mod labels;
+mod pages;
 mod strips;
 
 use super::axis::Axis;
@@ -137,8 +138,10 @@ impl Scene {
         scene.lanes(&sheet);
         scene.arrows(&sheet);
         scene.labels(&sheet, &flags);
+        let lanes_end = y;
+        y = scene.pages(&sheet, y);
         scene.width = scene.right_edge() + 14.0;
-        scene.axis(&sheet, axis_top, y);
+        scene.axis(&sheet, axis_top, lanes_end);
         y = scene.legend(&sheet, y + 8.0);
         scene.height = frame.map_or(y, |f| scene.foot(f, y)) + 8.0;
         scene.items.sort_by_key(|item| item.layer);

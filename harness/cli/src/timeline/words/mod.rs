@@ -41,7 +41,7 @@ impl<'a> Speaker<'a> {
                 said.quiet &= event.source.is_none() || !changes_mappings(call);
                 said.quiet |= self.is_of_the_system(call, said.object);
                 self.remember(event.process, call, *result);
-                if let Some(pages) = event.pages {
+                if let Some(pages) = event.pages.first() {
                     said.sentence += &format!("; {pages}");
                 }
                 Some(if *injected { arranged(said) } else { said })
@@ -56,8 +56,8 @@ impl<'a> Speaker<'a> {
             What::Exited { exit, .. } => {
                 self.ends.retain(|(process, _), _| *process != event.process);
                 let mut said = exited(*exit);
-                if let Some(pages) = event.pages {
-                    said.sentence += &format!("; of what it mapped, {pages}");
+                if let Some(pages) = event.pages.last() {
+                    said.sentence += &format!("; of what it mapped last, {pages}");
                 }
                 Some(said)
             }

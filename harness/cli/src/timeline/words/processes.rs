@@ -97,11 +97,13 @@ fn sigaction(signal: i32, disposition: Option<Disposition>) -> Said {
     match disposition {
         Some(Disposition::Handler) => {
             let said = Said::same(Kind::Other, format!("sets a handler for {name}"));
-            Said { plural: "sets handlers for signals", ..said }
+            let said = Said { plural: "sets handlers for signals", ..said };
+            if of_the_library(signal) { said.quiet() } else { said }
         }
         Some(Disposition::Ignored) => {
             let said = Said::same(Kind::Other, format!("ignores {name} from now on"));
-            Said { plural: "ignores signals", ..said }
+            let said = Said { plural: "ignores signals", ..said };
+            if of_the_library(signal) { said.quiet() } else { said }
         }
         Some(Disposition::Default) => {
             let said = Said::same(Kind::Other, format!("gives {name} its default effect"));
@@ -109,6 +111,11 @@ fn sigaction(signal: i32, disposition: Option<Disposition>) -> Said {
         }
         None => Said::same(Kind::Other, format!("asks what {name} would do")).quiet(),
     }
+}
+
+/// The real-time signals before the first for programs.
+fn of_the_library(signal: i32) -> bool {
+    (32..libc::SIGRTMIN()).contains(&signal)
 }
 
 fn pausing(what: &str, result: CallResult) -> Said {

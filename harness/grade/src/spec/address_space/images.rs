@@ -1,7 +1,7 @@
 //! What the exercises share that leave an image of physical memory: how it is loaded, and how a walk through it is told.
 
 use machine::{End, Machine, MachineError, Outcome, Paging, SoftwareMmu, Step, Walk};
-use observe::Exit;
+use observe::{Exit, InputFile};
 
 use crate::spec::common::text::complaints;
 use crate::spec::common::{endings, output};
@@ -20,6 +20,12 @@ pub fn made(run: &Run) -> Finding {
             Failure::new(Reason::WrongState, words).evidence(endings::command_line(run)).found()
         }
     }
+}
+
+/// The same where an earlier run has left an image, larger than this one.
+pub fn over_another(plan: &Plan) -> Plan {
+    let older = InputFile::new(IMAGE, vec![0x5a; 1 << 20]);
+    plan.again("over an older image", &plan.checks).file(older).because("When there is an older and longer IMAGE")
 }
 
 /// A machine whose memory is the image, and nothing behind it.

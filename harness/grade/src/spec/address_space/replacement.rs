@@ -8,12 +8,13 @@ use observe::{Content, InputFile, Observation, On};
 use super::images::{refused, refuses};
 use crate::spec::Spec;
 use crate::spec::common::calls::{OPENS, READS, WRITES};
-use crate::spec::common::plans::{bad_usage, cut, interrupted, unwritable_output};
+use crate::spec::common::plans::{bad_usage, cut, interrupted, unreadable_file, unwritable_output};
 use crate::spec::common::{endings, output, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Plan, Reason, Run, Stage};
 
 const PAGE: usize = 4096;
 const ALL_RIGHTS: u32 = 7;
+const READ_ONLY: u32 = 5;
 
 /// `accessed_dirty IMAGE`
 pub(crate) fn accessed_dirty() -> Spec {
@@ -33,7 +34,7 @@ pub(crate) fn accessed_dirty() -> Spec {
         demo: |nonce| {
             let mut tables = Tables::new();
             for page in [0x0040_3000, 0x0040_4000, 0x0040_5000, 0xbfff_f000] {
-                tables.map(nonce, page);
+                tables.map(nonce, page, ALL_RIGHTS);
             }
             let mut machine = tables.machine();
             touch(&mut machine, 0x0040_3000, Kind::Load);
@@ -70,10 +71,10 @@ impl Tables {
         entry.frame(12) as usize + (address >> 12 & 0x3ff) as usize * 4
     }
 
-    fn map(&mut self, nonce: &mut Nonce, address: u32) {
+    fn map(&mut self, nonce: &mut Nonce, address: u32, rights: u32) {
         let frame = (nonce.number(0x1000, 0xf_ffff) as u32) << 12;
         let place = self.place(address);
-        self.entry(place).copy_from_slice(&(frame | ALL_RIGHTS).to_le_bytes());
+        self.entry(place).copy_from_slice(&(frame | rights).to_le_bytes());
     }
 
     fn machine(&self) -> SoftwareMmu {
@@ -97,8 +98,8 @@ fn bits_plans(nonce: &mut Nonce) -> Vec<Plan> {
     pages.extend([0, 0xf_ffff, region << 10 | 0x3ff, (region + 60) << 10 | 7]);
     pages.sort_unstable();
     pages.dedup();
-    for page in &pages {
-        tables.map(nonce, page << 12);
+    for (i, page) in pages.iter().enumerate() {
+        tables.map(nonce, page << 12, if i % 4 == 1 { READ_ONLY } else { ALL_RIGHTS });
     }
     let mut machine = tables.machine();
     for (i, page) in pages.iter().enumerate() {
@@ -129,6 +130,13 @@ fn bits_plans(nonce: &mut Nonce) -> Vec<Plan> {
         let entry = large(nonce, marks);
         mixed[place * 4..place * 4 + 4].copy_from_slice(&entry);
     }
+    // So many tables that an address of one has more than 16 bits.
+    let mut tall = Tables::new();
+    let scattered: Vec<u32> = (0..40).map(|i| (i * 25) << 22 | (nonce.number(0, 1023) as u32) << 12).collect();
+    scattered.iter().for_each(|page| tall.map(nonce, *page, ALL_RIGHTS));
+    let mut machine = tall.machine();
+    scattered.iter().for_each(|page| touch(&mut machine, *page, Kind::Store));
+    let tall = machine.memory().to_vec();
     let none = of_image("nothing was touched", &tables.image, "output");
     let mut cut_off = image.clone();
     let last = cut_off.len() - PAGE - 8;
@@ -138,6 +146,7 @@ fn bits_plans(nonce: &mut Nonce) -> Vec<Plan> {
     vec![
         plain.clone(),
         none,
+        of_image("forty tables", &tall, "output"),
         of_image("the table's bit was cleared", &cleared, "own-bits"),
         of_image("bits of entries that are not present", &stale, "stale"),
         of_image("large pages", &mixed, "large-pages"),
@@ -145,6 +154,7 @@ fn bits_plans(nonce: &mut Nonce) -> Vec<Plan> {
         beyond("a table far behind the end", far),
         beyond("a directory that is cut off", image[..1000].to_vec()),
         Plan::new("no IMAGE").arg("nowhere").reports(OPENS, Some("nowhere"), libc::ENOENT),
+        unreadable_file(&plain, "image"),
         unwritable_output(&plain),
         bad_usage("no arguments", &[]),
         bad_usage("one too many", &["image", "image"]),
@@ -268,6 +278,7 @@ fn clock_plans(nonce: &mut Nonce) -> Vec<Plan> {
         text("1\n\n2\n", "an empty line", 2),
         text("1\n2\n3\n-4\n", "a negative number", 4),
         Plan::new("no TRACE").arg("3").arg("1").arg("nowhere").reports(OPENS, Some("nowhere"), libc::ENOENT),
+        unreadable_file(&plain, "trace"),
         unwritable_output(&plain),
         bad_usage("no arguments", &[]),
         bad_usage("no TRACE", &["3", "1"]),

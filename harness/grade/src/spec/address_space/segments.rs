@@ -1,12 +1,12 @@
 //! `base_bounds` and `memory_fence`: segment descriptors that relocate and confine.
 
-use machine::{DescriptorTable, Kind, KvmMachine, Machine, Outcome, Privilege, SegmentAccess};
+use machine::{Descriptor, DescriptorTable, Kind, KvmMachine, Machine, Outcome, Privilege, SegmentAccess};
 use observe::{Content, InputFile, Observation, On};
 
-use super::images::{IMAGE, Opinion, broken, loaded, made, refused, refuses};
+use super::images::{IMAGE, Opinion, broken, loaded, made, over_another, refused, refuses};
 use crate::spec::Spec;
 use crate::spec::common::calls::{OPENS, OUTPUTS, READS, WRITES};
-use crate::spec::common::plans::{bad_usage, cut, failing, interrupted};
+use crate::spec::common::plans::{bad_usage, cut, failing, interrupted, unreadable_file};
 use crate::spec::common::{endings, reports, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
 
@@ -45,7 +45,11 @@ pub(crate) fn base_bounds() -> Spec {
             ),
             Check::outside("relocates", "each offset leads to the base and so many bytes more", relocates),
             Check::outside("confines", "the first offset behind the end, and all others, are refused", confines),
-            Check::outside("code-and-data", "the first segment can be run and the second stored to", code_and_data),
+            Check::outside(
+                "code-and-data",
+                "the first segment can be run, in 32 bits, and the second stored to",
+                code_and_data,
+            ),
             Check::outside("refuses", "a program that cannot be confined is told with its line", refuses),
             Check::outside("processor", "the processor does the same (needs /dev/kvm)", processor_on_bounds),
             Check::seen("short-io", "it is right when reads and writes are cut short", bounds_under_faults),
@@ -89,7 +93,7 @@ fn bounds_plans(nonce: &mut Nonce) -> Vec<Plan> {
     ];
     let mut missing = plain.again("no REQUESTS", &[]).reports(OPENS, Some(REQUESTS), libc::ENOENT);
     missing.launch.files.clear();
-    plans.push(missing);
+    plans.extend([missing, unreadable_file(&plain, REQUESTS)]);
     plans.push(cut(&plain, &[On::AnyFile], READS, "read", 1));
     plans.extend(image_circumstances(&plain));
     plans.extend([bad_usage("no arguments", &[]), bad_usage("no IMAGE", &[REQUESTS])]);
@@ -109,6 +113,7 @@ fn from_text(name: &str, text: &str) -> Plan {
 fn image_circumstances(plain: &Plan) -> Vec<Plan> {
     let full = plain.again("no space for IMAGE", &[]).reports(OUTPUTS, Some(IMAGE), libc::ENOSPC);
     vec![
+        over_another(plain),
         full.fault(failing(WRITES, Some(On::File(IMAGE.into())), libc::ENOSPC))
             .because("When there is no space for IMAGE"),
         cut(plain, &[On::AnyFile], WRITES, "write", 3),
@@ -223,7 +228,18 @@ fn confines(run: &Run) -> Finding {
 
 /// `code-and-data`
 fn code_and_data(run: &Run) -> Finding {
-    try_all(run, kinds(run.plan))
+    try_all(run, kinds(run.plan))?;
+    let image = run.seen.file(IMAGE).map_or(&[] as &[u8], |file| &file.bytes);
+    for number in 1..=programs(run.plan).len() {
+        let at = (2 * number - 1) * DESCRIPTOR as usize;
+        if bits(image, at).is_some_and(|bits| !Descriptor::decode(bits).wide) {
+            let words = format!(
+                "The code of program {number} is taken for that of a processor of 16 bits: bit 54 (D) of its descriptor must be set."
+            );
+            return Failure::new(Reason::WrongState, words).evidences(described(image, at)).found();
+        }
+    }
+    Ok(())
 }
 
 fn processor_on_bounds(run: &Run) -> Finding {
@@ -259,13 +275,16 @@ fn try_all(run: &Run, trials: Vec<Trial>) -> Finding {
     Ok(())
 }
 
+fn bits(image: &[u8], at: usize) -> Option<u64> {
+    image.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+}
+
 /// A descriptor's bytes, and what a processor makes of them.
 fn described(image: &[u8], at: usize) -> Vec<String> {
-    let Some(bytes) = image.get(at..at + 8) else {
+    let Some(bits) = bits(image, at) else {
         return vec![format!("there is no descriptor {}", at / 8)];
     };
-    let bits = bytes.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
-    let d = machine::Descriptor::decode(bits);
+    let d = Descriptor::decode(bits);
     let kind = match (d.ordinary, d.code, d.expands_down) {
         (false, ..) => "of the system",
         (true, true, _) => "code",

@@ -7,10 +7,10 @@ use machine::{
 };
 use observe::{Content, InputFile, Observation, On};
 
-use super::images::{self, IMAGE, Opinion, broken, loaded, made, refused, refuses, told};
+use super::images::{self, IMAGE, Opinion, broken, loaded, made, over_another, refused, refuses, told};
 use crate::spec::Spec;
 use crate::spec::common::calls::{OPENS, OUTPUTS, READS, WRITES};
-use crate::spec::common::plans::{bad_usage, cut, failing, interrupted};
+use crate::spec::common::plans::{bad_usage, cut, failing, interrupted, unreadable_file};
 use crate::spec::common::{reports, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
 
@@ -266,6 +266,7 @@ fn four_level_plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad("another one", "0xffff7ffffffff000 0x1000 4K rw-u"),
         bad("a large page inside a large page", "0x0000000000101000 0x200000 2M rw-u"),
         bad("a frame that is none", "0x0000000000200000 0x201000 2M rw-u"),
+        bad("a frame one byte off", "0x0000000000200000 0x12001 4K rw-u"),
         bad("a page of 4M", "0x0000000000400000 0x400000 4M rw-u"),
         bad("unknown rights", "0x0000000000400000 0x400000 4K rwsu"),
         refused(
@@ -297,7 +298,9 @@ fn circumstances(plain: &Plan) -> Vec<Plan> {
     let mut nowhere = plain.again("no such directory", &[]).reports(OPENS, Some("nowhere"), libc::ENOENT);
     nowhere.launch.args[1] = "nowhere/image".into();
     let mut plans = vec![
+        over_another(plain),
         missing,
+        unreadable_file(plain, REQUESTS),
         full.fault(failing(WRITES, Some(image), libc::ENOSPC)).because("When there is no space for IMAGE"),
         nowhere,
         bad_usage("no arguments", &[]),

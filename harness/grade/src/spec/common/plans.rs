@@ -87,6 +87,12 @@ pub fn unwritable_output(plan: &Plan) -> Plan {
         .because("When standard output cannot be written")
 }
 
+/// A file that can be opened and not be read: a disk that fails.
+pub fn unreadable_file(plan: &Plan, path: &str) -> Plan {
+    let plan = plan.again(&format!("{path} cannot be read"), &[]).reports(super::calls::INPUTS, Some(path), libc::EIO);
+    plan.fault(failing(READS, Some(On::File(path.into())), libc::EIO)).because(format!("When a read of {path} fails"))
+}
+
 /// A pipe or FIFO that takes nothing from the program itself. What its child makes of an early end is its own.
 pub fn unwritable_channel(plan: &Plan, on: On) -> Plan {
     let fault = Fault { who: Who::Root, ..failing(WRITES, Some(on), libc::EIO) };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use observe::{Action, Call, Content, Deed, Event, InputFile, ObjectId, On, Trigger};
+use observe::{Action, Call, Content, Deed, Event, InputFile, ObjectId, Observation, On, Trigger};
 
 use crate::spec::Spec;
 use crate::spec::common::calls::{READS, ROOT, WRITES, files, pipes, reads_of, writes_of};
@@ -33,7 +33,7 @@ pub(crate) fn read_ahead() -> Spec {
             Check::seen("short-io", "it is right when reads and writes are cut short", under_faults),
             Check::seen("eintr", "it is right when calls are interrupted", under_faults),
         ],
-        demo: |nonce| waiting(nonce, "a command that does not read yet", 250_000),
+        demo: |nonce| fed("some blocks", nonce.bytes(200_000), &["cat"]).drawn(drawing),
     }
 }
 
@@ -171,4 +171,25 @@ fn bounded(run: &Run) -> Finding {
         "{ahead} bytes of FILE are in memory that the command has not been given yet: a larger FILE would need as much more. Give a buffer back to the reader only when it has been written."
     );
     wrong(words).at(largest.and_then(|read| read.event.source.as_ref())).found()
+}
+
+/// Bytes that one sign of the drawing stands for.
+const SIGN: u64 = 16 << 10;
+
+/// How much of FILE was in memory and not yet given to the command, each time that this changed.
+fn drawing(plan: &Plan, seen: &Observation) -> Vec<String> {
+    let sources = files(seen, &plan.argument(0));
+    let reads = sources.iter().flat_map(|object| reads_of(seen, *object)).map(|t| (t.event.until, t.bytes, true));
+    let pipes = pipes(seen);
+    let sent = pipes.iter().flat_map(|pipe| writes_of(seen, *pipe)).filter(|t| t.event.process == ROOT);
+    let mut moves: Vec<_> = reads.chain(sent.map(|t| (t.event.until, t.bytes, false))).filter(|m| m.1 > 0).collect();
+    moves.sort_by_key(|(when, ..)| *when);
+    let mut lines = vec!["read ahead: in memory, and not yet given to the command".to_owned()];
+    let mut ahead = 0u64;
+    for (_, bytes, is_read) in moves {
+        ahead = if is_read { ahead + bytes } else { ahead.saturating_sub(bytes) };
+        let (verb, bar) = (if is_read { "reads" } else { "gives" }, "█".repeat(ahead.div_ceil(SIGN) as usize));
+        lines.push(format!("  {verb} {bytes:>6} bytes  {bar:<16}  {ahead} bytes ahead").trim_end().to_owned());
+    }
+    lines
 }

@@ -63,6 +63,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
             libc::EISDIR,
         ),
         fails("io_uring_setup fails", &["io_uring", "setup"], &["io_uring_setup"], libc::ENOMEM),
+        fails("io_uring_enter fails", &["io_uring", "enter"], &["io_uring_enter"], libc::ENOMEM),
         fails("mmap fails", MAPS, &["mmap"], libc::ENOMEM),
         unwritable_output(&short),
         bad_usage("no file", &[]),

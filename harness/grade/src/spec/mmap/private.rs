@@ -9,7 +9,7 @@ use crate::spec::common::endings::status;
 use crate::spec::common::plans::{bad_usage, failing};
 use crate::spec::common::text::quoted;
 use crate::spec::common::{MAPS, OPENS, output, reports, usage};
-use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
+use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
 
 /// `map_private FILE BYTE`
 pub(crate) fn map_private() -> Spec {
@@ -44,6 +44,9 @@ fn private_plans(nonce: &mut Nonce) -> Vec<Plan> {
     let len = nonce.number(40, 440) as usize;
     let small = private_run(nonce, "a small file", len, 0o644);
     let pages = private_run(nonce, "a file of some pages", 3 * 4096 + 17, 0o644);
+    let one = private_run(nonce, "a file of one byte", 1, 0o644);
+    let empty = Plan::new("an empty file").arg("empty").arg("x").file(InputFile::new("empty", ""));
+    let empty = empty.prints("").exits(1).at(Stage::Refusal).judged_by(&["output"]);
     let locked = private_run(nonce, "a file that may only be read", 200, 0o444).judged_by(&["read-only-open"]);
     let file = small.argument(0);
     let unmapped = small.again("mmap fails", &[]).reports(MAPS, Some(&file), libc::ENOMEM).fault(failing(
@@ -56,6 +59,8 @@ fn private_plans(nonce: &mut Nonce) -> Vec<Plan> {
     vec![
         small,
         pages,
+        one,
+        empty,
         locked,
         missing,
         unmapped,

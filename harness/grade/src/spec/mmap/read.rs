@@ -63,6 +63,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let page = with_file(nonce, "exactly one page", page.into());
     let one = nonce.word(1);
     let one = with_file(nonce, "one byte", one.into());
+    let edges = with_file(nonce, "the last and the first byte that can be printed", b"~ and ".to_vec());
     let empty = with_file(nonce, "an empty file", Vec::new()).judged_by(&["empty"]);
     let mut locked = small.again("a file that may only be read", &["read-only-open"]);
     locked.launch.files[0].mode = 0o444;
@@ -74,7 +75,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     ));
     let missing = Plan::new("no such file").arg("missing.bin").reports(OPENS, Some("missing.bin"), libc::ENOENT);
     let hard = hard_output(&small);
-    let mut plans = vec![small, pages, page, one, empty, locked, missing, unmapped];
+    let mut plans = vec![small, pages, page, one, edges, empty, locked, missing, unmapped];
     plans.push(bad_usage("no arguments", &[]));
     plans.push(bad_usage("one too many", &["a.bin", "b.bin"]).file(InputFile::new("a.bin", "abc\n")));
     plans.extend(hard);

@@ -47,6 +47,7 @@ fn shared_plans(nonce: &mut Nonce) -> Vec<Plan> {
     let len = nonce.number(40, 440) as usize;
     let small = shared_run(nonce, "a small file", len);
     let pages = shared_run(nonce, "a file of some pages", 2 * 4096 + 5);
+    let one = shared_run(nonce, "a file of one byte", 1);
     let file = small.argument(0);
     let data = On::File(file.clone().into());
     let unmapped = small.again("mmap fails", &[]).reports(MAPS, Some(&file), libc::ENOMEM).fault(failing(
@@ -68,7 +69,7 @@ fn shared_plans(nonce: &mut Nonce) -> Vec<Plan> {
         .fault(unread);
     let missing =
         Plan::new("no such file").arg("missing.bin").arg("x").reports(OPENS, Some("missing.bin"), libc::ENOENT);
-    let mut plans = vec![small.clone(), pages];
+    let mut plans = vec![small.clone(), pages, one];
     plans.extend(orders(&small, &["order", "file-changed", "reaped"]));
     plans.extend([missing, unmapped, childless, unread]);
     plans.extend([

@@ -41,6 +41,10 @@ fn lost(nonce: &mut Nonce, name: &str, readers: u64, leaving: u64) -> Plan {
             format!("{}\n", nonce.sentence(len)).into_bytes()
         })
         .collect();
+    sent(name, readers, leaving, &lines)
+}
+
+fn sent(name: &str, readers: u64, leaving: u64, lines: &[Vec<u8>]) -> Plan {
     let mut plan = Plan::new(name)
         .arg(readers.to_string())
         .arg(leaving.to_string())
@@ -59,7 +63,14 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let fails = |name: &str, names, calls: &[&str], on, errno| {
         plain.again(name, &[]).reports(names, None, errno).fault(failing(calls, on, errno))
     };
-    let mut plans = vec![plain.clone(), lost(nonce, "nobody leaves", 2, 0), lost(nonce, "everybody leaves", 2, 2)];
+    let with_empty = [b"some\n".to_vec(), b"\n".to_vec(), b"words\n".to_vec()];
+    let mut plans = vec![
+        plain.clone(),
+        lost(nonce, "nobody leaves", 2, 0),
+        lost(nonce, "one reader, and it leaves", 1, 1),
+        lost(nonce, "everybody leaves", 2, 2),
+        sent("an empty line", 3, 1, &with_empty),
+    ];
     plans.extend(orders(&plain, &["order", "ends-closed", "reaped"]));
     plans.extend([
         fails("pipe fails", PIPES, PIPE_CALLS, None, libc::EMFILE),
