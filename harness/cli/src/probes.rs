@@ -69,7 +69,7 @@ pub fn all() -> Vec<Offer> {
         offer(
             "userfaultfd",
             "the exercise of a pager of your own is skipped",
-            "vm.unprivileged_userfaultfd=1, or CAP_SYS_PTRACE",
+            "Linux 5.11 or later with CONFIG_USERFAULTFD; in a container: a profile that allows userfaultfd",
             userfaultfd(),
         ),
         offer(

@@ -16,6 +16,8 @@ pub struct Launch {
     pub name: String,
     /// Arguments after the name.
     pub args: Vec<OsString>,
+    /// One more argument, the last: the program's process id as it sees it.
+    pub own_pid: bool,
     /// Variables added to the clean environment (`PATH`, `HOME`, `LANG=C.UTF-8`, `TZ=UTC`).
     pub env: Vec<(String, String)>,
     /// Laid into the empty working directory before the program starts.
@@ -59,6 +61,7 @@ impl Launch {
             program,
             name,
             args: Vec::new(),
+            own_pid: false,
             env: Vec::new(),
             files: Vec::new(),
             stdin: Stdin::Empty,

@@ -153,8 +153,10 @@ impl Inside<'_> {
             self.limit()?;
         }
         default_signals()?;
+        let own_pid = self.launch.own_pid.then(|| std::process::id().to_string());
         let arguments = std::iter::once(self.launch.name.as_bytes())
             .chain(self.launch.args.iter().map(|a| a.as_bytes()))
+            .chain(own_pid.as_ref().map(String::as_bytes))
             .map(CString::new)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| "an argument contains a NUL byte".to_owned())?;

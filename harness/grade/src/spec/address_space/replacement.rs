@@ -311,7 +311,7 @@ fn trace(name: &str, frames: usize, gap: usize, pages: &[u64]) -> Plan {
 }
 
 /// Frames in a circle: in each a page, and whether it was accessed since a hand came by.
-struct Clock {
+pub(super) struct Clock {
     frames: usize,
     /// How far the clearing hand is ahead of the evicting one; with one hand it is the same.
     gap: Option<usize>,
@@ -320,12 +320,21 @@ struct Clock {
 }
 
 impl Clock {
-    fn new(frames: usize, gap: Option<usize>) -> Clock {
+    pub(super) fn new(frames: usize, gap: Option<usize>) -> Clock {
         Clock { frames, gap, circle: Vec::new(), hand: 0 }
     }
 
+    /// The circle: a star for each page that was accessed since, and where the hand stands.
+    pub(super) fn row(&self) -> String {
+        let frames = self.circle.iter().enumerate().map(|(i, (page, accessed))| {
+            let hand = if i == self.hand && self.circle.len() == self.frames { '>' } else { ' ' };
+            format!("{hand}{page}{}", if *accessed { '*' } else { ' ' })
+        });
+        frames.collect::<Vec<_>>().join("  ")
+    }
+
     /// One access; says which page had to go for it, and whether it was a fault.
-    fn access(&mut self, page: u64) -> (bool, Option<u64>) {
+    pub(super) fn access(&mut self, page: u64) -> (bool, Option<u64>) {
         if let Some(frame) = self.circle.iter_mut().find(|frame| frame.0 == page) {
             frame.1 = true;
             return (false, None);
@@ -443,11 +452,7 @@ fn clock_drawing(plan: &Plan, _: &Observation) -> Vec<String> {
     let mut lines = vec!["access  frames (* accessed, > the hand)".to_string()];
     for page in pages {
         let (fault, victim) = clock.access(page);
-        let frames = clock.circle.iter().enumerate().map(|(i, (page, accessed))| {
-            let hand = if i == clock.hand && clock.circle.len() == clock.frames { '>' } else { ' ' };
-            format!("{hand}{page}{}", if *accessed { '*' } else { ' ' })
-        });
-        let frames: String = frames.collect::<Vec<_>>().join("  ");
+        let frames = clock.row();
         let event = match (fault, victim) {
             (_, Some(victim)) => format!("fault, {victim} goes"),
             (true, None) => "fault".to_string(),
