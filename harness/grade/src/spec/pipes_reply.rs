@@ -7,7 +7,7 @@ use super::common::calls::{self, ROOT, joined, pipes, printed, reads_of, writes_
 use super::common::channels::contains;
 use super::common::ends::only_ends_used;
 use super::common::family::capital;
-use super::common::plans::{bad_usage, cuts, failing, interrupted, orders};
+use super::common::plans::{bad_usage, cuts, failing, interrupted, orders, unwritable_channel};
 use super::common::text::quoted;
 use super::common::{PIPES, output, reaped, reports, under_faults, usage_unless_ignored};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
@@ -24,7 +24,7 @@ pub(crate) fn pipe_reply() -> Spec {
         plans,
         checks: vec![
             Check::outside("usage", "an argument is refused by a usage line, or let be", usage_unless_ignored),
-            Check::outside("reports", "a failing pipe or fork is reported, and nothing is printed", reports),
+            Check::outside("reports", "a failing pipe, fork or write is reported", reports),
             Check::outside("output", "standard input is printed in upper case, byte for byte", output),
             Check::seen("two-pipes", "lines go to a child over one pipe, and come back over another", two_pipes),
             Check::seen("parent-prints", "the parent prints what came back", parent_prints),
@@ -65,6 +65,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     plans.extend([
         fails("pipe fails", PIPES, calls::PIPE_CALLS, libc::EMFILE),
         fails("fork fails", STARTS, calls::FORK_CALLS, libc::EAGAIN),
+        unwritable_channel(&plain, On::Pipe),
         bad_usage("an argument", &["hello"]),
         input_plan("a large input", nonce.text(LARGE)).coarse().judged_by(&["large-input"]).at(Stage::Hard),
         conversation(nonce),

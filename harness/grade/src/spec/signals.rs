@@ -10,7 +10,7 @@ use super::Spec;
 use super::common::calls::{self, ROOT, printed};
 use super::common::plans::{bad_usage, failing, orders};
 use super::common::text::quoted;
-use super::common::{FORKS, PIPES, order, output, reaped, reports, usage};
+use super::common::{FORKS, PIPES, order, output, reaped, reports, usage_unless_ignored};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
 
 pub(crate) use readers::sigpipe_epipe;
@@ -45,7 +45,7 @@ pub(crate) fn sigpipe_handler() -> Spec {
     Spec {
         plans,
         checks: vec![
-            Check::outside("usage", "an argument is refused", usage),
+            Check::outside("usage", "an argument is refused by a usage line, or let be", usage_unless_ignored),
             Check::outside("reports", "a failing pipe or fork is reported, and nothing is printed", reports),
             Check::outside("output", "the news and then Done are printed", output),
             Check::seen(

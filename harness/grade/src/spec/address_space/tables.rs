@@ -266,7 +266,7 @@ fn four_level_plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad("another one", "0xffff7ffffffff000 0x1000 4K rw-u"),
         bad("a large page inside a large page", "0x0000000000101000 0x200000 2M rw-u"),
         bad("a frame that is none", "0x0000000000200000 0x201000 2M rw-u"),
-        bad("a frame one byte off", "0x0000000000200000 0x12001 4K rw-u"),
+        bad("an address one byte off", "0x0000000000200001 0x12000 4K rw-u"),
         bad("a page of 4M", "0x0000000000400000 0x400000 4M rw-u"),
         bad("unknown rights", "0x0000000000400000 0x400000 4K rwsu"),
         refused(

@@ -5,8 +5,8 @@ use observe::{Call, Effect, Ending, InputFile, Nth, ObjectId, On};
 use super::checks::{clean, existing_path, fifos};
 use super::{FOREIGN, MAKES};
 use crate::spec::Spec;
-use crate::spec::common::calls::{OPEN_CALLS, writes_of};
-use crate::spec::common::plans::{bad_usage, cuts, fault, interrupted, unwritable_output};
+use crate::spec::common::calls::{INPUTS, OPEN_CALLS, READS, writes_of};
+use crate::spec::common::plans::{bad_usage, cuts, failing, fault, interrupted, unwritable_channel, unwritable_output};
 use crate::spec::common::{output, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
 
@@ -44,6 +44,10 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let taken = plain.again("a file is at PATH", &["existing-path"]).prints("").exits(1).at(Stage::Refusal);
     let mut full = unwritable_output(&plain);
     full.checks.push("clean");
+    let unread = plain.again("the FIFO cannot be read", &[]).reports(INPUTS, Some(&path), libc::EIO);
+    let unread = unread.fault(failing(READS, Some(On::Fifo), libc::EIO)).because("When the FIFO cannot be read");
+    let mut failures = [unwritable_channel(&plain, On::Fifo), unread];
+    failures.iter_mut().for_each(|plan| plan.checks.push("clean"));
     let open = fault(OPEN_CALLS, Nth::Alternate, None, Effect::Fail(libc::EINTR));
     let mut plans = vec![
         plain.clone(),
@@ -53,6 +57,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("no path", &[]),
         bad_usage("two paths", &["one", "two"]),
     ];
+    plans.extend(failures);
     plans.extend(cuts(&plain, &[On::Fifo, On::Stdout]));
     plans.push(interrupted(&plain, &[On::Fifo, On::Stdout]).fault(open));
     plans

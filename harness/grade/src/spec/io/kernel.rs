@@ -2,9 +2,9 @@
 
 use observe::{Call, InputFile, On, What};
 
-use super::{checks, common_plans, copied_under_faults, sized};
+use super::{checks, common_plans, copied_under_faults, onto_old, sized};
 use crate::spec::Spec;
-use crate::spec::common::calls::{MOVES, READS, files, reads_of};
+use crate::spec::common::calls::{MOVES, READS, WRITES, files, reads_of};
 use crate::spec::common::plans::{bad_usage, cut, cuts, failing, interrupted};
 use crate::spec::copying::{mapping, source_len};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
@@ -40,6 +40,13 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         MOVES,
         libc::EINVAL,
         "copy_file_range and sendfile both fail with EINVAL",
+    );
+    let full = onto_old(&small, "neither of them, and no space").exits(1).at(Stage::Refusal);
+    plans.push(
+        full.judged_by(&["whole-or-nothing"])
+            .fault(failing(MOVES, Some(On::WrittenFile), libc::EINVAL))
+            .fault(failing(WRITES, Some(On::WrittenFile), libc::ENOSPC))
+            .because("When copy_file_range and sendfile fail with EINVAL, and the disk is full"),
     );
     plans.extend(cuts(&neither, &[On::AnyFile]));
     plans.push(interrupted(&neither, &[On::AnyFile]));

@@ -6,7 +6,9 @@ use crate::spec::Spec;
 use crate::spec::common::calls::{self, FORK_CALLS, INPUTS, PIPE_CALLS, READS, ROOT, pipes, reads_of, writes_of};
 use crate::spec::common::channels::ends_closed;
 use crate::spec::common::endings::{command_line, output as as_expected};
-use crate::spec::common::plans::{bad_usage, cuts, failing, interrupted, orders, unwritable_output};
+use crate::spec::common::plans::{
+    bad_usage, cuts, failing, interrupted, orders, unwritable_channel, unwritable_output,
+};
 use crate::spec::common::text::{complaints, quoted};
 use crate::spec::common::{FORKS, PIPES, order, reaped, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
@@ -77,6 +79,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         fails("fork fails", FORKS, FORK_CALLS, None, libc::EAGAIN),
         fails("read fails", INPUTS, READS, Some(On::Stdin), libc::EIO),
         unwritable_output(&plain),
+        unwritable_channel(&plain, On::Pipe),
         bad_usage("no arguments", &[]),
         bad_usage("no K", &["3"]),
         bad_usage("no number", &["three", "1"]),

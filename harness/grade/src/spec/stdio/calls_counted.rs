@@ -49,6 +49,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         copy(nonce, "a buffer that divides the file", 6 * bytes, bytes),
         copy(nonce, "a buffer of one byte", few, 1),
         copy(nonce, "a buffer larger than the file", len, 100_000),
+        copy(nonce, "the largest buffer", len, 1 << 20),
         copy(nonce, "a large file", 150_000, 20_000),
         copy(nonce, "an empty file", 0, bytes),
         Plan::new("no such file").arg("missing").arg("512").reports(OPENS, Some("missing"), libc::ENOENT),

@@ -93,8 +93,18 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     ];
     let wrong = [texts(nonce, &[5]), command(&format!("wrote {}", nonce.word(4))), texts(nonce, &[6])].concat();
     let sizeless = [texts(nonce, &[5]), command("full of it"), texts(nonce, &[6])].concat();
+    let edges = [command("full 1"), texts(nonce, &[1, 1, 3]), command("full 65536"), texts(nonce, &[3, 5]), close()];
+    // Each has one write to make, and no later one by which a failure of the first would show.
+    let lost = |name: &str, commands: &[&str]| {
+        let commands: Vec<String> = commands.iter().map(|command| command.to_string()).collect();
+        let full = unwritable_output(&script("", "reports", &commands));
+        Plan { name: name.into(), ..full }
+    };
     let mut plans = vec![
         mixed.clone(),
+        script("the smallest and the largest buffer", "full-mode", &edges.concat()),
+        lost("no space at a change of mode", &["write kept", "line"]),
+        lost("no space at the end of a line", &["line", "write ended\\n"]),
         script("no buffer", "none-mode", &none),
         script("a buffer of 16", "full-mode", &full),
         script("the first buffer", "full-mode", &first),
