@@ -4,11 +4,15 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::program::{json, prints, root, syslings};
+
+/// When a launch is ended at the latest.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// One answer to `pipe_hello` for each name.
 fn class(answers: &[(&OsStr, &Path)]) -> TempDir {
@@ -33,23 +37,47 @@ fn outcomes(report: &Value) -> Vec<(&str, &str)> {
         .collect()
 }
 
+fn verdicts(class: &TempDir, status: i32) -> Vec<Value> {
+    let directory = class.path().to_str().unwrap();
+    let mut command = syslings(&["grade", "--submissions", directory, "--format", "json", "--seed", "7"]);
+    json(&mut command, status)["verdicts"].as_array().unwrap().clone()
+}
+
+/// What a verdict says, without what every grading measures anew.
+fn said(verdict: &Value) -> Value {
+    let checks =
+        verdict["checks"].as_array().unwrap().iter().map(|check| serde_json::json!([check["id"], check["outcome"]]));
+    serde_json::json!([
+        verdict["submission"],
+        verdict["outcome"],
+        verdict["partial"],
+        verdict["runs"],
+        checks.collect::<Vec<_>>()
+    ])
+}
+
+fn slowest<'a>(verdicts: impl Iterator<Item = &'a Value>) -> Duration {
+    Duration::from_millis(verdicts.map(|verdict| verdict["wall_ms"].as_u64().unwrap()).max().unwrap())
+}
+
 #[test]
-fn hostile_submissions_change_nobody_elses_verdict() {
+fn hostile_submissions_change_nobody_elses_verdict_and_delay_it_by_no_more_than_a_deadline() {
     let right = root().join("solutions/05_pipes/hello.rs");
     let hostile = ["fork_bomb", "kills_everybody", "flood_stdout", "meddles_with_its_harness", "terminal_escapes"];
     let paths = hostile.map(|name| root().join("fixtures/hostile").join(name).with_extension("rs"));
-    let mut answers: Vec<(&OsStr, &Path)> =
-        hostile.iter().zip(&paths).map(|(name, path)| (OsStr::new(*name), path.as_path())).collect();
     let good = ["ann", "good", "kim", "moe", "zoe"];
-    answers.extend(good.map(|name| (OsStr::new(name), right.as_path())));
-    let class = class(&answers);
-    let report =
-        json(&mut syslings(&["grade", "--submissions", class.path().to_str().unwrap(), "--format", "json"]), 1);
-    assert_eq!(outcomes(&report).len(), answers.len());
-    for (submission, outcome) in outcomes(&report) {
-        let is_good = good.iter().any(|name| submission.starts_with(name));
-        assert_eq!(outcome, if is_good { "passed" } else { "failed" }, "{submission}");
-    }
+    let mut answers: Vec<(&OsStr, &Path)> = good.map(|name| (OsStr::new(name), right.as_path())).into();
+    let alone = verdicts(&class(&answers), 0);
+    answers.extend(hostile.iter().zip(&paths).map(|(name, path)| (OsStr::new(*name), path.as_path())));
+    let together = verdicts(&class(&answers), 1);
+    let is_good = |verdict: &&Value| good.iter().any(|name| verdict["submission"].as_str().unwrap().starts_with(name));
+    let (beside, harmed): (Vec<&Value>, Vec<&Value>) = together.iter().partition(is_good);
+    assert_eq!(beside.iter().map(|v| said(v)).collect::<Vec<_>>(), alone.iter().map(said).collect::<Vec<_>>());
+    assert!(alone.iter().all(|verdict| verdict["outcome"] == "passed"), "{alone:?}");
+    assert_eq!(harmed.len(), hostile.len());
+    assert!(harmed.iter().all(|verdict| verdict["outcome"] == "failed"), "{harmed:?}");
+    let (before, after) = (slowest(alone.iter()), slowest(beside.into_iter()));
+    assert!(after <= before + DEADLINE, "{after:?} beside hostile submissions, {before:?} without");
 }
 
 #[test]

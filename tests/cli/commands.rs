@@ -134,6 +134,14 @@ fn a_demo_is_a_story_and_two_pictures() {
 }
 
 #[test]
+fn a_demo_shows_which_pages_fork_did_not_copy() {
+    let text = prints(&mut syslings(&["demo", "cow_pages"]), 0);
+    // The child wrote to the first 16 of the 64 pages that its parent had.
+    let (forked, ended) = ("▣".repeat(64), format!("{}{}", "■".repeat(16), "▣".repeat(48)));
+    assert!(text.contains(&forked) && text.contains(&ended), "{text}");
+}
+
+#[test]
 fn trace_shows_what_a_command_did_where_it_was_called() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("trace.json");

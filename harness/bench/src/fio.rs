@@ -261,7 +261,6 @@ fn twin(engine: Engine, task: &Task<'_>, block: usize, loops: usize) -> Result<f
                 let file = task.open()?;
                 let mapping = Mapping::file(&file, 0, task.size as usize, libc::PROT_READ, libc::MAP_SHARED)
                     .map_err(call("mmap"))?;
-                let _watch = crate::guard::Watch::over(&mapping);
                 for start in (0..mapping.len()).step_by(block) {
                     let part = block.min(mapping.len() - start);
                     // SAFETY: inside the live mapping; the buffer has a block of its own.

@@ -1,7 +1,7 @@
-//! A file that is cut while it is mapped must not kill the process.
+//! A file that is cut while it is mapped, or a disk that is full when a page of
+//! it is first stored to, must not kill the process.
 //!
-//! Touching a page of a shared mapping that lies beyond the end of the file
-//! raises SIGBUS. Here a handler puts zeros (an anonymous mapping) in place of
+//! Touching such a page of a shared mapping raises SIGBUS. Here a handler puts zeros (an anonymous mapping) in place of
 //! the rest of the mapping and notes that it did; the loop then runs to its
 //! end, and the trial is thrown away with the reason. That needs no jump out
 //! of a signal handler. Any other SIGBUS ends the process, as it would without.
@@ -9,10 +9,8 @@
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-use crate::memory::Mapping;
-
 /// Mappings that can be watched at the same time.
-const SLOTS: usize = 8;
+const SLOTS: usize = 16;
 
 struct Slot {
     start: AtomicUsize,
@@ -63,18 +61,18 @@ impl Drop for Guard {
     }
 }
 
-/// Watches one mapping while it lives; drop it before the mapping.
+/// Watches one mapping while it lives; it must go before the mapping does.
 #[derive(Debug)]
 pub struct Watch(Option<usize>);
 
 impl Watch {
     /// Begins to watch. With all slots taken it watches nothing, which is what
     /// an unwatched mapping has always had.
-    pub fn over(mapping: &Mapping) -> Self {
+    pub fn over(address: usize, len: usize) -> Self {
         for (index, slot) in WATCHED.iter().enumerate() {
-            let free = slot.len.compare_exchange(0, mapping.len(), Ordering::SeqCst, Ordering::SeqCst);
+            let free = slot.len.compare_exchange(0, len, Ordering::SeqCst, Ordering::SeqCst);
             if free.is_ok() {
-                slot.start.store(mapping.address() as usize, Ordering::SeqCst);
+                slot.start.store(address, Ordering::SeqCst);
                 return Self(Some(index));
             }
         }
@@ -130,6 +128,7 @@ extern "C" fn on_sigbus(_signal: libc::c_int, info: *mut libc::siginfo_t, _conte
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Mapping;
     use std::io::Write;
 
     #[test]
@@ -138,12 +137,10 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&vec![1u8; 1 << 16]).unwrap();
         let mapping = Mapping::file(&file, 0, 1 << 16, libc::PROT_READ, libc::MAP_SHARED).unwrap();
-        let watch = Watch::over(&mapping);
         file.set_len(4096).unwrap();
         let sum = mapping.sum(0, 1 << 16);
         assert_eq!(sum, 0x0101_0101_0101_0101u64.wrapping_mul(512));
         assert!(Guard::struck());
         assert!(!Guard::struck());
-        drop(watch);
     }
 }

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use crate::guard::Watch;
+
 /// The large page of x86-64 and of arm64 with 4 KiB pages.
 pub const LARGE_PAGE: usize = 2 << 20;
 
@@ -24,13 +26,15 @@ pub fn page_size() -> usize {
 /// A mapping that is undone when it is dropped.
 ///
 /// It gives a raw address and never a slice: another process may change or cut
-/// the file below it, which no Rust reference allows. While a
-/// [`Guard`](crate::guard::Guard) watches it, a cut shows as zeros, not as a
-/// deadly SIGBUS.
+/// the file below it, which no Rust reference allows. While there is a
+/// [`Guard`](crate::guard::Guard), a cut or a page for which the disk has no
+/// room shows as zeros, not as a deadly SIGBUS.
 #[derive(Debug)]
 pub struct Mapping {
     address: NonNull<u8>,
     len: usize,
+    /// Of a file's mapping.
+    watch: Option<Watch>,
 }
 
 // SAFETY: a mapping belongs to the process, not to a thread, and this type
@@ -47,7 +51,9 @@ impl Mapping {
     /// What mmap(2) says: EINVAL for a length of 0, ENODEV for a file that
     /// cannot be mapped, ENOMEM.
     pub fn file(file: &File, offset: u64, len: usize, prot: i32, flags: i32) -> io::Result<Self> {
-        Self::map(len, prot, flags, file.as_raw_fd(), offset)
+        let mut mapping = Self::map(len, prot, flags, file.as_raw_fd(), offset)?;
+        mapping.watch = Some(Watch::over(mapping.address() as usize, len));
+        Ok(mapping)
     }
 
     /// Maps `len` bytes of zeros.
@@ -66,7 +72,7 @@ impl Mapping {
             return Err(io::Error::last_os_error());
         }
         let address = NonNull::new(address.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { address, len })
+        Ok(Self { address, len, watch: None })
     }
 
     /// The first byte's address.
@@ -109,6 +115,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        // First, or it would watch what somebody else maps there.
+        drop(self.watch.take());
         // SAFETY: this value alone owns the range, and it is gone after this.
         unsafe { libc::munmap(self.address().cast(), self.len) };
     }

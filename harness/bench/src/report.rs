@@ -269,6 +269,22 @@ impl Group<'_> {
         self.workload == row.workload && self.cache == row.cache && self.shape == row.shape.as_deref()
     }
 
+    /// How far the model is off here, and where it is a rough one why; `None` where nothing was predicted or is to be
+    /// said.
+    pub fn about_predictions(&self) -> Option<String> {
+        let error = ModelError::of(self).map(|error| error.words());
+        let why = match self.workload {
+            WorkloadName::Ipc | WorkloadName::Pipe if error.is_none() => {
+                "no prediction: how often the two wait for each other is the scheduler's doing"
+            }
+            WorkloadName::Ipc | WorkloadName::Pipe => {
+                "a rough model, for when a process that was woken runs is the scheduler's doing"
+            }
+            _ => return error,
+        };
+        Some(error.map_or(why.to_owned(), |error| format!("{error} ({why})")))
+    }
+
     /// Whether it is of this group that something is missing.
     pub(crate) fn has(&self, skipped: &Skipped) -> bool {
         self.workload == skipped.workload && self.cache == skipped.cache && self.shape == skipped.shape.as_deref()
@@ -380,5 +396,18 @@ impl ModelError {
         let more = self.off.len().saturating_sub(3);
         let more = if more > 0 { format!(", and {more} more") } else { String::new() };
         format!("{median}; by more than 15 %: {}{more}", worst.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workload_whose_predictions_are_rough_or_missing_says_why() {
+        let said =
+            |workload| Group { workload, cache: CacheState::Warm, shape: None, rows: Vec::new() }.about_predictions();
+        assert_eq!(said(WorkloadName::Scan), None);
+        assert!(said(WorkloadName::Ipc).is_some_and(|words| words.starts_with("no prediction: ")));
     }
 }

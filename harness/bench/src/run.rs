@@ -114,6 +114,10 @@ impl<'a> Run<'a> {
         }
         on(Progress::Phase { what: "measure primitive costs" });
         let costs = costs::measure(&workshop, &request.interrupted)?;
+        if Guard::struck() {
+            let full = std::io::Error::other("the disk is full, or fails (SIGBUS)");
+            return Err(BenchError::io("store to a mapped file in", workshop.dir(), full));
+        }
         let place = subject.as_ref().map_or(workshop.dir(), |s| s.path());
         let file = subject.as_ref().map(|s| file_facts(s, request.file.is_none()));
         let report = Report {

@@ -2,7 +2,7 @@
 
 use crate::folios::Layout;
 use crate::format::{bytes, nanoseconds, significant, throughput};
-use crate::report::{Group, ModelError, Report, ResultRow, Skipped};
+use crate::report::{Group, Report, ResultRow, Skipped};
 use crate::request::{CacheState, WorkloadName};
 use crate::statistics::{Estimate, FEWEST, Verdict};
 
@@ -63,7 +63,7 @@ impl Report {
             }
             lines.extend(group_lines(&group, style));
             let layout = self.layout(&group).map(Layout::words);
-            let model = ModelError::of(&group).map(|error| error.words());
+            let model = group.about_predictions();
             for text in
                 layout.iter().chain(&group.footprint()).chain(&model).flat_map(|words| wrap(words, style.columns() - 2))
             {

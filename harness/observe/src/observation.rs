@@ -149,8 +149,8 @@ pub struct Event {
     pub source: Option<SourceLine>,
     /// Function names from the call outwards to `main`, as far as they are known; only with a source line asked for.
     pub stack: Vec<String>,
-    /// The pages of the mapping that was just made or is about to go; at a fork and at the end those of each mapping that
-    /// the program's own code made and has still. Only if asked for.
+    /// The pages of the mapping that was just made or is about to go; at a fork (the child's) and at the end those of each
+    /// mapping that the program's own code made and has still. Only if asked for.
     pub pages: Vec<Pages>,
     /// What.
     pub what: What,

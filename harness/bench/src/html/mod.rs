@@ -5,7 +5,7 @@ mod curve;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::format::{bytes, nanoseconds, significant, throughput};
-use crate::report::{Group, ModelError, Report, ResultRow};
+use crate::report::{Group, Report, ResultRow};
 use crate::statistics::{Estimate, FEWEST, Verdict};
 use crate::table::skipped_lines;
 
@@ -279,7 +279,7 @@ fn times(group: &Group<'_>) -> Markup {
             figcaption {
                 "Shorter is better. Median CPU time of a trial and what is left of its wall time; the number is the \
                  median wall time."
-                @if let Some(error) = ModelError::of(group) { " The " (error.words()) "." }
+                @if let Some(words) = group.about_predictions() { " Model: " (words) "." }
             }
         }
     }

@@ -7,7 +7,6 @@ use super::{
     Fault, Prepared, STRETCH, Strategy, Task, Work, buffer, call, read_full, retry_or_fail, size_name, uring,
     write_full,
 };
-use crate::guard::Watch;
 use crate::memory::Mapping;
 
 /// Bytes that one in-kernel copy is asked for, so that an interrupt is seen.
@@ -87,7 +86,6 @@ fn mmap_write(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
         let target = task.create()?;
         let len = task.size as usize;
         let mapping = Mapping::file(&source, 0, len, libc::PROT_READ, libc::MAP_SHARED).map_err(call("mmap"))?;
-        let _watch = Watch::over(&mapping);
         let mut work = Work { system_calls: 4, copied: task.size, ..Work::default() };
         let mut start = 0;
         while start < len {
@@ -115,7 +113,6 @@ fn mmap_both(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
         let from = Mapping::file(&source, 0, len, libc::PROT_READ, libc::MAP_SHARED).map_err(call("mmap"))?;
         let both = libc::PROT_READ | libc::PROT_WRITE;
         let to = Mapping::file(&target, 0, len, both, libc::MAP_SHARED).map_err(call("mmap"))?;
-        let (_a, _b) = (Watch::over(&from), Watch::over(&to));
         for start in (0..len).step_by(STRETCH) {
             task.go_on()?;
             let part = STRETCH.min(len - start);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::scan::pread_some;
 use super::uring::Mode;
 use super::{Fault, Prepared, Strategy, Task, Work, buffer, call, uring};
-use crate::guard::Watch;
 use crate::memory::{Mapping, sum};
 
 /// Bytes of one access.
@@ -64,7 +63,6 @@ fn mmap(task: Task<'_>, advice: Option<i32>) -> Result<Prepared<'_>, Fault> {
     Ok(Box::new(move || {
         let mapping =
             Mapping::file(&file, 0, task.size as usize, libc::PROT_READ, libc::MAP_SHARED).map_err(call("mmap"))?;
-        let _watch = Watch::over(&mapping);
         let mut work = Work { system_calls: 2, ..Work::default() };
         if let Some(advice) = advice {
             mapping.advise(advice).map_err(call("madvise"))?;
@@ -82,7 +80,6 @@ fn mmap_kept(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
     let file = task.open()?;
     let mapping =
         Mapping::file(&file, 0, task.size as usize, libc::PROT_READ, libc::MAP_SHARED).map_err(call("mmap"))?;
-    let watch = Watch::over(&mapping);
     crate::memory::touch(&mapping);
     Ok(Box::new(move || {
         let mut work = Work::default();
@@ -90,8 +87,7 @@ fn mmap_kept(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
             task.go_on()?;
             work.checksum = work.checksum.wrapping_add(mapping.sum(*offset as usize, BLOCK));
         }
-        // In this order: a watch must not outlive its mapping.
-        work.kept = Some(Arc::new((watch, mapping)));
+        work.kept = Some(Arc::new(mapping));
         Ok(work)
     }))
 }
@@ -104,7 +100,6 @@ fn mmap_touch(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
     Ok(Box::new(move || {
         let mapping =
             Mapping::file(&file, 0, task.size as usize, libc::PROT_READ, libc::MAP_SHARED).map_err(call("mmap"))?;
-        let _watch = Watch::over(&mapping);
         let note = Some(FIRST_WORDS.to_owned());
         let mut work = Work { system_calls: 2, note, ..Work::default() };
         for offset in task.offsets {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::scan::{self, sum_mapping};
 use super::{Fault, Prepared, Strategy, Task, Work, buffer, call};
-use crate::guard::Watch;
 use crate::memory::{Mapping, sum};
 
 /// Every strategy of the workload; the first is what the others are compared with.
@@ -16,7 +15,6 @@ pub fn strategies() -> Vec<Strategy> {
             let file = task.open()?;
             Ok(Box::new(move || {
                 let mapping = map(&file, &task)?;
-                let _watch = Watch::over(&mapping);
                 let mut work = Work { system_calls: 2, ..Work::default() };
                 sum_mapping(&task, &mapping, &mut work)?;
                 Ok(work)
@@ -32,13 +30,11 @@ pub fn mmap_kept() -> Strategy {
     Strategy::new("mmap_kept", "the mapping of the first time", None, |task| {
         let file = task.open()?;
         let mapping = map(&file, &task)?;
-        let watch = Watch::over(&mapping);
         sum_mapping(&task, &mapping, &mut Work::default())?;
         Ok(Box::new(move || {
             let mut work = Work::default();
             sum_mapping(&task, &mapping, &mut work)?;
-            // In this order: a watch must not outlive its mapping.
-            work.kept = Some(Arc::new((watch, mapping)));
+            work.kept = Some(Arc::new(mapping));
             Ok(work)
         }))
     })

@@ -7,7 +7,6 @@ use std::sync::mpsc;
 
 use super::uring::Mode;
 use super::{Fault, Prepared, STRETCH, Strategy, Task, Work, buffer, call, read_full, retry_or_fail, size_name, uring};
-use crate::guard::Watch;
 use crate::memory::{Buffer, Mapping, sum};
 
 /// MAP_POPULATE stops for no interrupt, so it is done in windows; large enough
@@ -307,14 +306,12 @@ fn mmap(task: Task<'_>, flags: i32, advice: Option<i32>) -> Result<Prepared<'_>,
     let file = task.open()?;
     Ok(Box::new(move || {
         let mapping = Mapping::file(&file, 0, task.size as usize, libc::PROT_READ, flags).map_err(call("mmap"))?;
-        let watch = Watch::over(&mapping);
         let mut work = Work { system_calls: 2, ..Work::default() };
         if let Some(advice) = advice {
             mapping.advise(advice).map_err(|e| Fault::Unsupported(format!("madvise: {e}")))?;
             work.system_calls += 1;
         }
         sum_mapping(&task, &mapping, &mut work)?;
-        drop(watch);
         Ok(work)
     }))
 }
@@ -338,7 +335,6 @@ fn mmap_populate(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
             let len = (POPULATE_WINDOW as u64).min(task.size - offset) as usize;
             let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
             let mapping = Mapping::file(&file, offset, len, libc::PROT_READ, flags).map_err(call("mmap"))?;
-            let _watch = Watch::over(&mapping);
             work.system_calls += 2;
             sum_mapping(&task, &mapping, &mut work)?;
             offset += len as u64;
@@ -353,7 +349,6 @@ fn populate_read(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
     Ok(Box::new(move || {
         let len = task.size as usize;
         let mapping = Mapping::file(&file, 0, len, libc::PROT_READ, libc::MAP_SHARED).map_err(call("mmap"))?;
-        let watch = Watch::over(&mapping);
         let mut work = Work { system_calls: 2, ..Work::default() };
         for start in (0..len).step_by(WINDOW) {
             task.go_on()?;
@@ -367,7 +362,6 @@ fn populate_read(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
             work.system_calls += 1;
             work.checksum = work.checksum.wrapping_add(mapping.sum(start, part));
         }
-        drop(watch);
         Ok(work)
     }))
 }

@@ -10,7 +10,6 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use super::{Fault, Strategy, Task, Work, buffer, call, read_full, retry_or_fail, write_full};
-use crate::guard::Watch;
 use crate::memory::Mapping;
 
 /// Bytes of a record.
@@ -34,7 +33,6 @@ pub fn update_strategies() -> Vec<Strategy> {
             let file = open(&task)?;
             Ok(Box::new(move || {
                 let mapping = map(&file, &task)?;
-                let _watch = Watch::over(&mapping);
                 add_at_offsets(&task, &mapping)?;
                 Ok(Work { system_calls: 2, ..Work::default() })
             }))
@@ -42,19 +40,16 @@ pub fn update_strategies() -> Vec<Strategy> {
         Strategy::new("mmap_kept", "a mapping that was touched before", Some(RECORD), |task| {
             let file = open(&task)?;
             let mapping = map(&file, &task)?;
-            let watch = Watch::over(&mapping);
             crate::memory::touch(&mapping);
             Ok(Box::new(move || {
                 add_at_offsets(&task, &mapping)?;
-                // In this order: a watch must not outlive its mapping.
-                Ok(Work { kept: Some(Arc::new((watch, mapping))), ..Work::default() })
+                Ok(Work { kept: Some(Arc::new(mapping)), ..Work::default() })
             }))
         }),
         Strategy::new("mmap_msync", "mmap, and msync(MS_SYNC) at the end", Some(RECORD), |task| {
             let file = open(&task)?;
             Ok(Box::new(move || {
                 let mapping = map(&file, &task)?;
-                let _watch = Watch::over(&mapping);
                 add_at_offsets(&task, &mapping)?;
                 // SAFETY: the range is the live mapping.
                 let result = unsafe { libc::msync(mapping.address().cast(), mapping.len(), libc::MS_SYNC) };
@@ -120,7 +115,6 @@ pub fn record_strategies() -> Vec<Strategy> {
             let file = open(&task)?;
             Ok(Box::new(move || {
                 let mapping = map(&file, &task)?;
-                let _watch = Watch::over(&mapping);
                 for start in (0..mapping.len()).step_by(super::STRETCH) {
                     task.go_on()?;
                     let end = (start + super::STRETCH).min(mapping.len());

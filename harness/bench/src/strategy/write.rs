@@ -3,7 +3,6 @@
 use std::os::fd::AsRawFd;
 
 use super::{Fault, Prepared, STRETCH, Strategy, Task, Work, call, size_name, write_full};
-use crate::guard::Watch;
 use crate::memory::{Buffer, Mapping};
 use crate::statistics::Random;
 use crate::subject::fill;
@@ -113,7 +112,6 @@ fn mmap_msync(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
         let len = task.size as usize;
         let both = libc::PROT_READ | libc::PROT_WRITE;
         let mapping = Mapping::file(&file, 0, len, both, libc::MAP_SHARED).map_err(call("mmap"))?;
-        let _watch = Watch::over(&mapping);
         for start in (0..len).step_by(STRETCH) {
             task.go_on()?;
             let part = STRETCH.min(len - start);
@@ -145,7 +143,10 @@ fn direct(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
             .create_new(true)
             .custom_flags(libc::O_DIRECT)
             .open(task.target)
-            .map_err(|e| Fault::Unsupported(format!("open (O_DIRECT): {e}")))?;
+            .map_err(|e| match e.raw_os_error() {
+                Some(libc::EINVAL) => Fault::Unsupported("this file system has no O_DIRECT".to_owned()),
+                _ => call("open (O_DIRECT)")(e),
+            })?;
         let mut work = Work { system_calls: 3, note, ..Work::default() };
         let mut done = 0u64;
         while done < task.size {

@@ -1,6 +1,6 @@
 //! `list`: the exercises by module, with their state.
 
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 
 use anyhow::Result;
 use grade::{Exercise, State, Suite};
@@ -28,16 +28,22 @@ pub fn list(cli: &Cli, args: &ListArgs) -> Result<Exit> {
     }
     let row = |(exercise, standing): &(&Exercise, Option<Standing>)| {
         let mark = format!("  {}", mark(*standing));
-        vec![mark, exercise.name.to_owned(), words(*standing), exercise.title.to_owned()]
+        vec![mark, exercise.name.to_owned(), words(*standing)]
     };
-    let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
+    let rows = terminal::table(&shown.iter().map(row).collect::<Vec<_>>(), &[]);
+    let before_title = rows.iter().map(|line| terminal::columns(line)).max().unwrap_or(0) + 2;
+    // Who reads from a pipe has no width.
+    let room =
+        if io::stdout().is_terminal() { terminal::width().saturating_sub(before_title).max(12) } else { usize::MAX };
     let mut module = "";
-    for ((exercise, _), line) in shown.iter().zip(terminal::table(&rows, &[])) {
+    for ((exercise, _), line) in shown.iter().zip(rows) {
         if exercise.module.folder != module {
             module = exercise.module.folder;
             writeln!(out, "{} {}", Styled(HEAD, exercise.module.title), Styled(DIM, format!("(exercises/{module})")))?;
         }
-        writeln!(out, "{line}")?;
+        let pad = " ".repeat(before_title - terminal::columns(&line));
+        let title = terminal::wrap(exercise.title, room).join(&format!("\n{:before_title$}", ""));
+        writeln!(out, "{line}{pad}{title}")?;
     }
     if shown.is_empty() {
         writeln!(out, "None of {} exercises is like that.", all.len())?;

@@ -124,7 +124,8 @@ impl Run<'_> {
         let snapshots = if self.launch.watch.snapshots { self.snapshots(process, tid, None) } else { Vec::new() };
         let mappings = self.own_mappings(process);
         let event = self.record(process, tid, What::Forked { child: id, snapshots });
-        self.add_pages(process, event, &mappings);
+        // The child's own: fork does not copy the page tables of what is shared.
+        self.add_pages(id, event, &mappings);
         if let (Some(event), Some(call)) = (event, self.threads.get(&tid).and_then(|t| t.call.as_ref()?.event)) {
             self.events[event].source = self.events[call].source.clone();
         }
