@@ -312,6 +312,15 @@ const ROWS: &[Row] = &[
         spec: spec::allocator::malloc_trace,
     },
     Row {
+        name: "large_pages",
+        module: ADDRESS_SPACE,
+        file: "large_pages.rs",
+        kind: Kind::Write,
+        usage: "large_pages MIB STEPS",
+        title: "the same walk on pages of two sizes",
+        spec: spec::address_space::large_pages,
+    },
+    Row {
         name: "map_read",
         module: MMAP,
         file: "read.rs",
