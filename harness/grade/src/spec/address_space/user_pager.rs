@@ -83,7 +83,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     }
     let frames = nonce.number(3, 4) as usize;
     // Who never writes a page back has lost these by the time that they are loaded.
-    let stored: Vec<Access> = (0..pages - 1).map(|page| (page * PAGE + 5, Some(page as u8 + 100))).collect();
+    let stored: Vec<Access> = (0..pages).map(|page| (page * PAGE, Some(page as u8 + 100))).collect();
     let loaded: Vec<Access> = stored.iter().map(|(offset, _)| (*offset, None)).collect();
     // A queue without a second chance has more faults here.
     let beloved: Vec<Access> = (1..pages).flat_map(|page| [(0, None), (page * PAGE, None)]).collect();
