@@ -1,17 +1,28 @@
-//! What observing costs: each way of running a program against the bare run, in alternating pairs.
+//! What observing costs: each way of running a program against the bare run, in alternating pairs. Where the kernel
+//! itself takes most of it, what it takes from anybody stands beside it: the floor.
 //!
 //! `cargo bench -p observe --bench overhead [-- PAIRS]`
 
+use std::io;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::sys::ptrace::{self, Options};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
 use observe::{Ending, Exit, Launch, Observer};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
 
 /// Names by which this executable does the work that is observed.
 const COPY: &str = "--copy";
 const FORK: &str = "--fork";
+/// The floors: the same under a filter that lets everything pass, and under a tracer that only stops and goes on.
+const FILTER: &str = "--filter";
+const STOP: &str = "--stop";
 
 /// One-byte reads, and as many writes.
 const TRANSFERS: usize = 500_000;
@@ -27,6 +38,8 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         Some(COPY) => copy(arguments[1].parse().expect("a count")),
         Some(FORK) => fork(),
+        Some(FILTER) => return filtered(&arguments[1]),
+        Some(STOP) => stopped(&arguments[1]),
         pairs => {
             let pairs = pairs.map_or(11, |text| text.parse().expect("how many pairs of runs"));
             return compare(pairs);
@@ -65,6 +78,64 @@ fn fork() {
             }
         }
     }
+}
+
+/// A filter in which nothing but these calls does this.
+fn filter(calls: &[libc::c_long], action: SeccompAction) -> BpfProgram {
+    let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, TargetArch::x86_64);
+    filter.and_then(BpfProgram::try_from).expect("a filter")
+}
+
+/// Becomes the copying program under a filter by which no call of it ever stops.
+fn filtered(count: &str) -> ExitCode {
+    let filter = filter(&[libc::SYS_swapon], SeccompAction::Errno(libc::EPERM as u32));
+    apply_filter(&filter).expect("a filter in place");
+    let error = Command::new("/proc/self/exe").args([COPY, count]).exec();
+    panic!("{error}");
+}
+
+/// Traces the copying program's reads and writes: two stops each, and one question, which is the least that tells a
+/// call and its result.
+fn stopped(count: &str) {
+    let filter = filter(&[libc::SYS_read, libc::SYS_write], SeccompAction::Trace(0));
+    let mut command = Command::new("/proc/self/exe");
+    command.args([COPY, count]);
+    let prepare = move || {
+        ptrace::traceme()?;
+        apply_filter(&filter).map_err(|_| io::ErrorKind::PermissionDenied.into())
+    };
+    // SAFETY: between fork and exec it makes system calls alone.
+    unsafe { command.pre_exec(prepare) };
+    let pid = Pid::from_raw(command.spawn().expect("a program").id().cast_signed());
+    waitpid(pid, None).expect("its exec");
+    ptrace::setoptions(
+        pid,
+        Options::PTRACE_O_EXITKILL | Options::PTRACE_O_TRACESECCOMP | Options::PTRACE_O_TRACESYSGOOD,
+    )
+    .expect("options");
+    ptrace::cont(pid, None).expect("it goes on");
+    loop {
+        match waitpid(pid, None).expect("a stop") {
+            WaitStatus::PtraceEvent(..) => {
+                call_information(pid).expect("a call");
+                ptrace::syscall(pid, None).expect("it goes on");
+            }
+            WaitStatus::PtraceSyscall(_) => {
+                call_information(pid).expect("a result");
+                ptrace::cont(pid, None).expect("it goes on");
+            }
+            WaitStatus::Exited(_, 0) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn call_information(pid: Pid) -> nix::Result<()> {
+    let mut information = std::mem::MaybeUninit::<libc::ptrace_syscall_info>::uninit();
+    let (len, into) = (size_of_val(&information), information.as_mut_ptr());
+    // SAFETY: the kernel writes at most as many bytes as it is told there are.
+    Errno::result(unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, pid.as_raw(), len, into) }).map(drop)
 }
 
 /// A program, run by itself.
@@ -166,11 +237,15 @@ fn pairs(
 
 fn compare(count: usize) -> ExitCode {
     let mut met = true;
-    let mut report = |what: &str, [wall, cpu]: [[f64; 3]; 2], target: &str, good: &dyn Fn(f64) -> bool| {
-        met &= good(wall[1]);
-        let verdict = if good(wall[1]) { "met" } else { "missed" };
-        let shown = |[low, middle, high]: [f64; 3]| format!("{middle:.3} ({low:.3} to {high:.3})");
-        println!("{what}: {}, by processor time {}; {target}: {verdict}", shown(wall), shown(cpu));
+    let shown = |[low, middle, high]: [f64; 3]| format!("{middle:.3} ({low:.3} to {high:.3})");
+    let told = |what: &str, [wall, cpu]: [[f64; 3]; 2]| {
+        println!("{what}: {}, by processor time {}", shown(wall), shown(cpu));
+    };
+    let mut report = |what: &str, figures: [[f64; 3]; 2], target: &str, good: &dyn Fn(f64) -> bool| {
+        let reached = good(figures[0][1]);
+        met &= reached;
+        told(what, figures);
+        println!("    {target}: {}", if reached { "met" } else { "missed" });
     };
     let ratio = |a: f64, b: f64| a / b;
     println!("The median, and the half in the middle, of {count} alternating pairs.");
@@ -178,6 +253,8 @@ fn compare(count: usize) -> ExitCode {
     let whole = [COPY, &TRANSFERS.to_string()];
     let r = pairs(count, || observed(&whole, |_| {}), || bare(&whole), ratio);
     report("a million reads and writes, not asked about: to bare", r, "at most 1.15", &|r| r <= 1.15);
+    let r = pairs(count, || bare(&[FILTER, whole[1]]), || bare(&whole), ratio);
+    told("    floor: a filter that lets everything pass, without a tracer: to bare", r);
 
     // Without a box: what keeps a program in costs the same whether or not anybody looks.
     let looked_at = |l: &mut Launch| (l.watch.trace, l.here) = (false, true);
@@ -193,6 +270,9 @@ fn compare(count: usize) -> ExitCode {
         let ours = || observed(&asked, |l| l.watch.transfers = true);
         let r = pairs(count, || straced("read,write", &asked), ours, ratio);
         report("50,000 reads and writes, asked about: strace's time to ours", r, "at least 2", &|r| r >= 2.0);
+        let least = || bare(&[STOP, asked[1]]);
+        let r = pairs(count, || straced("read,write", &asked), least, ratio);
+        told("    floor: strace's time to that of a tracer that only stops and goes on", r);
     } else {
         println!("strace is not installed (`apt install strace`): not compared with it");
     }
