@@ -65,7 +65,9 @@ fn held(rung: Rung) -> &'static str {
         Rung::K => {
             "the machine's processes are seen, its system files can be read; what the program starts is traced and ends with its tracer"
         }
-        Rung::L => "as K, but only a sweep of descendants ends what the program starts",
+        Rung::L => {
+            "as K, but without a tracer: what the program starts is killed by its guardian, and little of it is seen"
+        }
     }
 }
 

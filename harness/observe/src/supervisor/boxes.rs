@@ -7,14 +7,19 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
 use super::cgroups::Group;
+use super::forks::Forks;
+use super::guardian::Ready;
 use super::inside::{Inside, Lines};
+use super::protocol::receive_with;
 use super::put_to_rest;
 use super::root::WORK;
 use super::scratch::Scratch;
@@ -81,18 +86,28 @@ pub(super) struct Started<'a> {
     /// Removes a working directory that is on a real file system.
     scratch: Option<Scratch>,
     go: File,
+    /// Who answers the program before it forks comes over this, if nobody traces it.
+    forks: Option<UnixStream>,
     /// Set-up errors of the program's side; end-of-file once it has become the program.
     trouble: File,
     /// The program's wait status, from the guardian.
     pub(super) status: File,
-    /// The guardian ends when the other end of this does.
-    lifeline: OwnedFd,
+    /// The guardian takes orders from the other end of this, and ends when this does.
+    lifeline: UnixStream,
+    /// The guardian can signal everything of the program at one moment.
+    all_at_once: bool,
 }
 
 impl Started<'_> {
     /// Lets the program begin.
     pub(super) fn release(&mut self) -> io::Result<()> {
         self.go.write_all(b"g")
+    }
+
+    /// What the program asks before it forks, if it does; to be taken once, when it has been let go.
+    pub(super) fn forks(&mut self) -> Option<Forks> {
+        let (_, listener) = receive_with(&self.forks.take()?, &mut [0]).ok()?;
+        listener.map(Forks::new)
     }
 
     /// What went wrong before the program began, once that is known.
@@ -107,6 +122,15 @@ impl Started<'_> {
     pub(super) fn only_guardian(&self) -> bool {
         // In this order: the children of a guardian that has died are nobody's.
         process_files::children(self.guardian.as_raw()).is_empty() && look(self.guardian) == Ok(WaitStatus::StillAlive)
+    }
+
+    /// Signals everything of the program, between any two of its forks: true once that is done, false where the kernel
+    /// has no means for it.
+    pub(super) fn signal_all(&mut self, signal: Signal) -> bool {
+        let mut done = [0];
+        self.all_at_once
+            && self.lifeline.write_all(&[signal as u8]).is_ok()
+            && self.lifeline.read_exact(&mut done).is_ok()
     }
 
     /// Removes the working directory, and only then kills the guardian: until it is gone, whichever of this process
@@ -160,33 +184,38 @@ pub(super) fn start<'a>(
     let (trouble_read, trouble_write) = pipe()?;
     let (status_read, status_write) = pipe()?;
     let (ready_read, ready_write) = pipe()?;
-    let (lifeline_read, lifeline_write) = pipe()?;
     let namespaced = rung == Rung::F && !launch.here;
+    let counted = !trace && !namespaced && !launch.here;
+    let (forks, forks_inside) = match counted.then(UnixStream::pair).transpose() {
+        Ok(pair) => pair.unzip(),
+        Err(error) => return Err(Trouble::Launch(format!("socketpair: {error}"))),
+    };
+    let (lifeline, other_end) = UnixStream::pair().map_err(|e| format!("socketpair: {e}"))?;
     let group = group.filter(|_| !launch.here);
     let inside = Inside { launch, program, rung, trace, group };
 
     let guardian = if namespaced { clone_into_namespaces()? } else { plain_fork()? };
     if guardian == 0 {
-        drop((go_write, trouble_read, status_read, ready_read, lifeline_write));
+        drop((go_write, trouble_read, status_read, ready_read, lifeline, forks));
         let lines = Lines {
             go: go_read.into(),
             trouble: trouble_write.into(),
             status: status_write.into(),
             ready: ready_write.into(),
-            lifeline: lifeline_read.into(),
+            lifeline: other_end,
+            forks: forks_inside,
         };
         inside.guard(ends, lines)
     }
-    drop((go_read, trouble_write, status_write, ready_write, lifeline_read, ends));
+    drop((go_read, trouble_write, status_write, ready_write, other_end, forks_inside, ends));
     let guardian = Pid::from_raw(guardian);
-    let mut pid = [0; 4];
     let mut trouble = File::from(trouble_read);
-    if File::from(ready_read).read_exact(&mut pid).is_err() {
+    let Ok(ready) = Ready::read(&mut File::from(ready_read)) else {
         let reason = said(&mut trouble).ok().flatten();
         let _ = waitpid(guardian, Some(WaitPidFlag::__WALL));
         return Err(reason.unwrap_or_else(|| Trouble::Launch("the guardian of the box died".into())));
-    }
-    let found = only_child(guardian, i32::from_ne_bytes(pid), namespaced).and_then(|program| {
+    };
+    let found = only_child(guardian, ready.program, namespaced).and_then(|program| {
         let (work, work_path, scratch) =
             directory(guardian, namespaced, launch.here).map_err(|e| format!("working directory of the box: {e}"))?;
         Ok((program, work, work_path, scratch))
@@ -195,7 +224,7 @@ pub(super) fn start<'a>(
         Ok(found) => found,
         Err(text) => {
             // The program waits for its start, which never comes: both end with their lines to the supervisor.
-            drop((go_write, lifeline_write));
+            drop((go_write, lifeline));
             let _ = waitpid(guardian, Some(WaitPidFlag::__WALL));
             return Err(Trouble::Launch(text));
         }
@@ -210,7 +239,9 @@ pub(super) fn start<'a>(
         go: go_write.into(),
         trouble,
         status: status_read.into(),
-        lifeline: lifeline_write,
+        lifeline,
+        forks,
+        all_at_once: ready.all_at_once,
     })
 }
 

@@ -5,8 +5,11 @@ use std::os::fd::OwnedFd;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
-    RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
+    RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::getppid;
 
 use super::filters;
 use super::root::{DEVICES, SYSTEM};
@@ -48,6 +51,17 @@ impl Landlock {
     pub(crate) fn scope(self) -> bool {
         self.0 >= 6
     }
+}
+
+/// Lets this process, the guardian, signal nobody but what it starts: then `kill(-1)` is for all of these at one moment,
+/// however fast they fork, and for nobody else. False where the kernel cannot do that.
+pub(super) fn signals() -> bool {
+    let restrict = || -> Result<bool, RulesetError> {
+        let asked = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).scope(Scope::Signal)?;
+        Ok(asked.create()?.restrict_self()?.ruleset == RulesetStatus::FullyEnforced)
+    };
+    // The supervisor is this very user's: only the scope can keep it from being signalled.
+    Landlock::of_this_kernel().scope() && restrict().unwrap_or(false) && kill(getppid(), None) == Err(Errno::EPERM)
 }
 
 /// Lets the program reach the system's own files, its executable, its terminal and its working directory (which this
@@ -96,13 +110,11 @@ fn allow(rules: RulesetCreated, place: &str, access: BitFlags<AccessFs>) -> Resu
     }
 }
 
-/// Installs the filters: what is forbidden, then what stops for the tracer.
+/// Installs the filters. This process must have given up new privileges.
 pub(super) fn calls(trace: bool, transfers: bool, here: bool, rung: Rung) -> Result<(), String> {
-    if !here {
-        filters::forbid(rung)?;
-    }
-    if trace {
-        filters::watch(transfers)?;
-    }
-    Ok(())
+    let watch = trace.then(|| filters::watching(transfers)).transpose()?;
+    let forbid = if here { Vec::new() } else { filters::forbidding(rung)? };
+    // From the first on, calls of this process are seen; the last forbids to install any.
+    let mut all = watch.iter().chain(&forbid);
+    all.try_for_each(|filter| filters::install(filter, 0).map(drop).map_err(filters::failed))
 }

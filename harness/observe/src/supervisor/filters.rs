@@ -1,6 +1,7 @@
 //! Which system calls a program in the box may make, and which of them stop for the tracer, by seccomp.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -40,6 +41,7 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_add_key,
     libc::SYS_request_key,
     libc::SYS_keyctl,
+    libc::SYS_seccomp,
     libc::SYS_ptrace,
     libc::SYS_process_vm_writev,
     libc::SYS_pidfd_getfd,
@@ -102,33 +104,48 @@ const AIMED: &[(libc::c_long, u8)] = &[
     (libc::SYS_ioprio_set, 1),
 ];
 
+/// A flag of `userfaultfd`.
+const USER_MODE_ONLY: u32 = 1;
+
 /// Ancestors that are protected by number.
 const ANCESTORS: usize = 8;
 
 /// Calls of the x32 interface bear this bit, and would pass every rule made for the ordinary numbers.
 const X32: u32 = 0x4000_0000;
 
-/// Installs what holds for every program in a box.
-pub(super) fn forbid(rung: Rung) -> Result<(), String> {
-    let forbidding = forbidding(rung).map_err(failed)?;
-    install(&[without_x32(), forbidding].concat())?;
+/// What holds for every program in a box. After these no filter can be installed: one that asks the program about its
+/// own calls would let them pass by the tracer.
+pub(super) fn forbidding(rung: Rung) -> Result<Vec<BpfProgram>, String> {
     // The flags of `clone3` lie in memory, where a filter cannot look: it does not exist, and `clone` is used instead.
     let hidden = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    install(&program(hidden, SeccompAction::Errno(libc::ENOSYS as u32)).map_err(failed)?)
+    let hiding = program(hidden, SeccompAction::Errno(libc::ENOSYS as u32)).map_err(failed)?;
+    let refusing = refusing(rung).map_err(failed)?;
+    Ok(vec![hiding, [without_x32(), refusing].concat()])
 }
 
 /// Makes watched calls stop for the tracer.
-pub(super) fn watch(transfers: bool) -> Result<(), String> {
+pub(super) fn watching(transfers: bool) -> Result<BpfProgram, String> {
     let rules = arch::watched(transfers).map(|n| (n, Vec::new())).collect();
-    install(&program(rules, SeccompAction::Trace(0)).map_err(failed)?)
+    program(rules, SeccompAction::Trace(0)).map_err(failed)
 }
 
-fn failed(error: impl std::fmt::Display) -> String {
+pub(super) fn failed(error: impl std::fmt::Display) -> String {
     format!("seccomp: {error}")
 }
 
-fn install(filter: &BpfProgram) -> Result<(), String> {
-    seccompiler::apply_filter(filter).map_err(failed)
+/// Installs a filter, by one call that is not watched itself. This process must have given up new privileges.
+pub(super) fn install(filter: &[sock_filter], flags: libc::c_ulong) -> io::Result<i64> {
+    #[repr(C)]
+    struct Filter {
+        len: libc::c_ushort,
+        filter: *const sock_filter,
+    }
+    let program = Filter { len: filter.len() as u16, filter: filter.as_ptr() };
+    // SAFETY: the program is as long as it says, and is read during the call only.
+    match unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &program) } {
+        installed if installed >= 0 => Ok(installed),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 fn program(rules: Rules, action: SeccompAction) -> Result<BpfProgram, BackendError> {
@@ -140,7 +157,7 @@ fn argument(number: u8, value: u32) -> Result<SeccompCondition, BackendError> {
     SeccompCondition::new(number, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, u64::from(value))
 }
 
-fn forbidding(rung: Rung) -> Result<BpfProgram, BackendError> {
+fn refusing(rung: Rung) -> Result<BpfProgram, BackendError> {
     let mut rules: Rules = FORBIDDEN.iter().map(|n| (*n, Vec::new())).collect();
     let clones = (0..64)
         .map(|bit| 1 << bit)
@@ -157,6 +174,11 @@ fn forbidding(rung: Rung) -> Result<BpfProgram, BackendError> {
         .into_iter()
         .collect::<Result<_, _>>()?;
     rules.insert(libc::SYS_ioctl, typed);
+    rules.insert(libc::SYS_prctl, vec![SeccompRule::new(vec![argument(0, libc::PR_SET_SECCOMP as u32)?])?]);
+    // Pages whose faults wait for the program, in the kernel too: who reads its memory would wait with it.
+    let user_mode_only = u64::from(USER_MODE_ONLY);
+    let anywhere = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(user_mode_only), 0)?;
+    rules.insert(libc::SYS_userfaultfd, vec![SeccompRule::new(vec![anywhere])?]);
     if rung != Rung::F {
         rules.extend(FORBIDDEN_IN_THE_OPEN.iter().map(|n| (*n, Vec::new())));
         protect_others(&mut rules)?;

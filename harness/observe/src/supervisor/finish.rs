@@ -86,6 +86,10 @@ impl Run<'_> {
 
     /// Those that have outlived the program itself.
     fn survivors(&mut self) -> Vec<ProcessId> {
+        if !self.traced() && self.rung != Rung::F {
+            // Those that hop from number to number would be missed.
+            self.started.signal_all(Signal::SIGSTOP);
+        }
         let living = self.living();
         if !self.traced() {
             self.meet(&living);
@@ -103,16 +107,17 @@ impl Run<'_> {
             let _ = nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL);
         };
         let namespaced = self.rung == Rung::F && !self.launch.here;
+        let all_at_once = !namespaced && self.started.signal_all(Signal::SIGKILL);
         loop {
             for tid in self.threads.keys().chain(self.early.keys()) {
-                if !namespaced {
+                if !namespaced && !all_at_once {
                     kill(*tid);
                 }
                 // A stop on the way out does not end with SIGKILL, and one taken before its birth was announced has
                 // nobody else to go on from it.
                 let _ = super::ptrace::go_on(*tid, 0);
             }
-            if !namespaced {
+            if !namespaced && !all_at_once {
                 if let Some(group) = self.started.group
                     && !process_files::children(guardian.as_raw()).is_empty()
                 {

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -16,7 +17,9 @@ use nix::unistd::{ForkResult, Pid, fork, setsid};
 use super::boxes::{Ends, Trouble, describe};
 use super::cgroups::Group;
 use super::confine;
-use super::guardian;
+use super::forks;
+use super::guardian::{Guardian, Ready};
+use super::protocol::send_with;
 use super::root;
 use super::scratch::Scratch;
 use crate::plan::{Content, InputFile, Launch, Rung, Stdout};
@@ -46,7 +49,9 @@ pub(super) struct Lines {
     pub(super) trouble: File,
     pub(super) status: File,
     pub(super) ready: File,
-    pub(super) lifeline: File,
+    pub(super) lifeline: UnixStream,
+    /// Where the program's side says who is to be asked before it forks.
+    pub(super) forks: Option<UnixStream>,
 }
 
 /// Ends this process, which is a copy of the supervisor.
@@ -59,19 +64,24 @@ impl Inside<'_> {
     /// The guardian's whole life.
     pub(super) fn guard(&self, ends: Ends, mut lines: Lines) -> ! {
         let mut scratch = None;
-        let started = self.furnish(ends, &mut scratch).and_then(|ends| Ok((ends, self.fork()?)));
+        let started = self.furnish(ends, &mut scratch).and_then(|ends| {
+            let all_at_once = !self.launch.here && self.rung != Rung::F && confine::signals();
+            Ok((ends, all_at_once, self.fork()?))
+        });
         match started {
-            Ok((ends, ForkResult::Child)) => {
-                let Lines { go, mut trouble, .. } = lines;
-                let Err(text) = self.become_program(&ends, go);
+            Ok((ends, _, ForkResult::Child)) => {
+                let Lines { go, mut trouble, forks, .. } = lines;
+                let Err(text) = self.become_program(&ends, go, forks);
                 let _ = trouble.write_all(&Trouble::Launch(text).to_bytes());
                 leave()
             }
-            Ok((ends, ForkResult::Parent { child })) => {
+            Ok((ends, all_at_once, ForkResult::Parent { child })) => {
                 // A supervisor that is gone already is found so by the watch, which leaves nothing.
-                let _ = lines.ready.write_all(&child.as_raw().to_ne_bytes());
-                drop((ends, lines.go, lines.trouble, lines.ready));
-                guardian::watch(child, lines.status, lines.lifeline, self.rung, scratch.as_ref())
+                let _ = lines.ready.write_all(&Ready { program: child.as_raw(), all_at_once }.to_bytes());
+                drop((ends, lines.go, lines.trouble, lines.ready, lines.forks));
+                let namespaced = self.rung == Rung::F && !self.launch.here;
+                let mut guardian = Guardian { program: child, status: lines.status, namespaced, all_at_once };
+                guardian.watch(lines.lifeline, scratch.as_ref())
             }
             Err(trouble) => {
                 if let Some(scratch) = scratch {
@@ -133,7 +143,7 @@ impl Inside<'_> {
     }
 
     /// Becomes the program; returns only if that fails.
-    fn become_program(&self, ends: &Ends, mut go: File) -> Result<Infallible, String> {
+    fn become_program(&self, ends: &Ends, mut go: File, forks: Option<UnixStream>) -> Result<Infallible, String> {
         setsid().map_err(describe("setsid"))?;
         for (end, number) in [(&ends.stdin, 0), (&ends.stdout, 1), (&ends.stderr, 2)] {
             // SAFETY: both are plain numbers of this process; what they named before is given up on purpose.
@@ -164,6 +174,14 @@ impl Inside<'_> {
         if !self.launch.here {
             let terminal = ends.terminal.then_some(&ends.stdout);
             confine::files(self.program, self.rung, terminal)?;
+        }
+        if self.trace || !self.launch.here {
+            nix::sys::prctl::set_no_new_privs().map_err(describe("no_new_privs"))?;
+        }
+        if let Some(socket) = forks
+            && let Ok(listener) = forks::ask_first()
+        {
+            send_with(&socket, b"f", listener.as_fd()).map_err(describe("sendmsg"))?;
         }
         confine::calls(self.trace, self.launch.watch.transfers, self.launch.here, self.rung)?;
         let error = exec(self.program.as_fd().as_raw_fd(), &self.launch.program, &arguments, &environment);

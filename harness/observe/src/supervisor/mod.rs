@@ -8,6 +8,7 @@ mod crossings;
 mod effects;
 mod filters;
 mod finish;
+mod forks;
 mod guardian;
 pub(crate) mod holds;
 mod inside;

@@ -35,6 +35,33 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
+/// Sends bytes, as many as it says, and a descriptor with them.
+pub(super) fn send_with(socket: &UnixStream, bytes: &[u8], fd: BorrowedFd<'_>) -> nix::Result<usize> {
+    let fds = [fd.as_raw_fd()];
+    let rights = [ControlMessage::ScmRights(&fds)];
+    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], &rights, MsgFlags::MSG_NOSIGNAL, None)
+}
+
+/// Receives bytes, as many as it says, and the descriptor that came with them.
+pub(super) fn receive_with(socket: &UnixStream, bytes: &mut [u8]) -> nix::Result<(usize, Option<OwnedFd>)> {
+    let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
+    let mut vectors = [IoSliceMut::new(bytes)];
+    let message = loop {
+        match recvmsg::<()>(socket.as_raw_fd(), &mut vectors, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+            Err(nix::Error::EINTR) => {}
+            other => break other?,
+        }
+    };
+    let mut received = None;
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = control {
+            // SAFETY: the kernel has just made these descriptors for us.
+            received = fds.first().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) });
+        }
+    }
+    Ok((message.bytes, received))
+}
+
 impl Channel {
     pub(crate) fn new(stream: UnixStream) -> Channel {
         Channel(stream)
@@ -54,15 +81,7 @@ impl Channel {
     pub(crate) fn send_launch(&mut self, launch: &Launch, program: &File) -> Result<(), String> {
         let body = postcard::to_stdvec(launch).map_err(text)?;
         let head = (body.len() as u64).to_ne_bytes();
-        let fds = [program.as_raw_fd()];
-        let sent = sendmsg::<()>(
-            self.0.as_raw_fd(),
-            &[IoSlice::new(&head)],
-            &[ControlMessage::ScmRights(&fds)],
-            MsgFlags::MSG_NOSIGNAL,
-            None,
-        )
-        .map_err(text)?;
+        let sent = send_with(&self.0, &head, program.as_fd()).map_err(text)?;
         self.0.write_all(&head[sent..]).map_err(text)?;
         self.0.write_all(&body).map_err(text)
     }
@@ -70,25 +89,7 @@ impl Channel {
     /// Waits for the next launch; `None` when the harness has gone.
     pub(super) fn next_launch(&mut self) -> Result<Option<(Launch, File)>, String> {
         let mut head = [0; 8];
-        let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
-        let mut program = None;
-        let got = {
-            let mut vectors = [IoSliceMut::new(&mut head)];
-            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-            let message = loop {
-                match recvmsg::<()>(self.0.as_raw_fd(), &mut vectors, Some(&mut space), flags) {
-                    Err(nix::Error::EINTR) => {}
-                    other => break other.map_err(text)?,
-                }
-            };
-            for control in message.cmsgs().map_err(text)? {
-                if let ControlMessageOwned::ScmRights(fds) = control {
-                    // SAFETY: the kernel has just made these descriptors for us.
-                    program = fds.first().map(|fd| File::from(unsafe { OwnedFd::from_raw_fd(*fd) }));
-                }
-            }
-            message.bytes
-        };
+        let (got, program) = receive_with(&self.0, &mut head).map_err(text)?;
         if got == 0 {
             return Ok(None);
         }
@@ -97,7 +98,7 @@ impl Channel {
         self.0.read_exact(&mut body).map_err(text)?;
         let launch = postcard::from_bytes(&body).map_err(text)?;
         let program = program.ok_or("no executable came with the launch")?;
-        Ok(Some((launch, program)))
+        Ok(Some((launch, program.into())))
     }
 
     pub(super) fn reply(&mut self, reply: &Reply) -> Result<(), String> {

@@ -11,6 +11,7 @@ use nix::sys::time::TimeSpec;
 
 use super::actions::Actions;
 use super::boxes::Started;
+use super::forks::Forks;
 use super::holds::Holds;
 use super::interfere::Faults;
 use super::streams::Streams;
@@ -83,6 +84,8 @@ pub(super) struct Run<'a> {
     pub(super) quiet_since: Option<(u64, Instant)>,
     pub(super) descendants: Vec<i32>,
     pub(super) usage: Usage<'a>,
+    /// What an untraced program asks before it forks.
+    pub(super) forks: Option<Forks>,
     /// Calls that the kernel has refused for the sake of a limit.
     pub(super) refusals: u32,
     /// Descriptor tables may change by what is not seen: they are shared between processes, or a ring works on them.
@@ -143,6 +146,7 @@ impl<'a> Run<'a> {
             quiet_since: None,
             descendants: Vec::new(),
             usage,
+            forks: None,
             refusals: 0,
             tables_uncertain: false,
         }
@@ -196,9 +200,11 @@ impl<'a> Run<'a> {
         self.begin = Instant::now();
         self.killed_at = self.begin.checked_add(self.launch.deadline);
         self.started.release().map_err(|e| format!("the box: {e}"))?;
+        self.forks = self.started.forks();
         self.streams.feed();
         let alive = loop {
             self.reap_and_step();
+            self.answer_forks();
             self.streams.stdout.take(self.begin);
             self.streams.stderr.take(self.begin);
             self.step_actions();
@@ -221,6 +227,7 @@ impl<'a> Run<'a> {
             fds.extend(drain.fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         }
         fds.extend(self.streams.wants_to_feed().map(|fd| PollFd::new(fd, PollFlags::POLLOUT)));
+        fds.extend(self.forks.iter().map(|forks| PollFd::new(forks.as_fd(), PollFlags::POLLIN)));
         if !self.traced() && self.root_exit.is_none() {
             fds.push(PollFd::new(self.started.status.as_fd(), PollFlags::POLLIN));
         }
@@ -246,7 +253,7 @@ impl<'a> Run<'a> {
             } else {
                 process_files::children(self.started.guardian.as_raw()).is_empty()
             };
-            return nobody || since.elapsed() > GRACE;
+            return nobody || since.elapsed() > GRACE || self.usage.over().is_some();
         }
         if self.usage.over().is_some() || self.refusals > REFUSALS {
             self.ending = Some(Ending::OverLimit);
@@ -264,7 +271,20 @@ impl<'a> Run<'a> {
             }
             return true;
         }
-        self.launch.watch.early_hang && self.deadlocked()
+        let stuck = self.launch.watch.early_hang && self.deadlocked();
+        if stuck && self.is_over_limit() {
+            self.ending = Some(Ending::OverLimit);
+        }
+        stuck
+    }
+
+    /// A last look: a program that has taken too much may come to stand still before the next one is due.
+    fn is_over_limit(&mut self) -> bool {
+        if !self.launch.here {
+            let living = self.living();
+            self.usage.look(&living, &self.started.work);
+        }
+        self.usage.over().is_some()
     }
 
     /// The deadline is for the program, not for a machine that does not let it run: time in which one of its threads or

@@ -105,7 +105,7 @@ impl Corpus {
             }
             "network" => vec![self.listener.local_addr().map_or(22, |a| a.port()).to_string()],
             "unix_sockets" => vec![shown(&self.socket), self.name.clone()],
-            "symlinks" => vec![shown(&self.victim)],
+            "symlinks" | "swaps_directories" => vec![shown(&self.victim)],
             "deep_directory" => vec!["1000".to_owned()],
             "memory_by_mapping" => vec![(60 << 20).to_string()],
             _ => Vec::new(),
