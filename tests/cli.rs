@@ -10,6 +10,8 @@ mod commands;
 mod grading;
 #[path = "cli/inputs.rs"]
 mod inputs;
+#[path = "cli/killed.rs"]
+mod killed;
 #[path = "cli/learner.rs"]
 mod learner;
 #[path = "cli/program.rs"]

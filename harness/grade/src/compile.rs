@@ -5,6 +5,7 @@
 
 mod confine;
 mod externs;
+mod lifeline;
 mod store;
 
 use std::collections::HashMap;

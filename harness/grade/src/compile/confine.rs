@@ -18,6 +18,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use super::lifeline;
 use crate::GradeError;
 use crate::weigh::visible;
 
@@ -69,7 +70,8 @@ pub(super) fn run(mut command: Command, name: &str, reach: &Reach) -> Result<(),
     let broken = |e: &dyn std::fmt::Display| GradeError::Toolchain(format!("{name} cannot be run: {e}"));
     let rules = rules(reach).map_err(|e| broken(&e))?;
     bare_environment(&mut command, reach.write);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let _lifeline = lifeline::tie(&mut command).map_err(|e| broken(&e))?;
     // SAFETY: between fork and exec the closure makes system calls alone; it allocates nothing and takes no lock.
     unsafe { command.pre_exec(move || confine(rules.as_ref())) };
     let mut child = command.spawn().map_err(|e| broken(&e))?;
@@ -178,7 +180,6 @@ fn allow(rules: RulesetCreated, place: &Path, access: BitFlags<AccessFs>) -> Res
 
 /// In the child, just before it becomes the compiler.
 fn confine(rules: Option<&OwnedFd>) -> io::Result<()> {
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
     for (resource, most) in [
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_CPU, CPU_SECONDS),

@@ -7,6 +7,7 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::lifeline;
 use crate::GradeError;
 
 /// rustc and the libraries of one package of the workspace.
@@ -76,7 +77,9 @@ impl Externs {
         clean(&mut cargo);
         cargo.current_dir(root).args(["build", "--quiet", "--message-format=json", "-p", package, "--bin"]);
         cargo.arg(&manifest.first_bin).arg("--target-dir").arg(build_dir.join("libraries"));
-        let output = cargo.output().map_err(|e| GradeError::Toolchain(format!("cargo cannot be run: {e}")))?;
+        let broken = |e: std::io::Error| GradeError::Toolchain(format!("cargo cannot be run: {e}"));
+        let _lifeline = lifeline::tie(&mut cargo).map_err(broken)?;
+        let output = cargo.output().map_err(broken)?;
         let libraries = libraries(&output.stdout, &manifest.dependencies);
         // Whether the program itself compiled does not matter here, only what it depends on.
         let complete = libraries.len() == manifest.dependencies.len();

@@ -4,9 +4,11 @@ use std::fs::{self, File};
 use std::io;
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
@@ -17,6 +19,9 @@ use crate::GradeError;
 const KEPT: usize = 1000;
 /// One is made in a directory that begins so; after this time its maker is gone.
 const DRAFT: &str = ".draft-";
+/// Removes the drafts of a maker that is no more. It is nobody's child, whom its maker might kill.
+const CARETAKER: &str = r#"exec 3<&0
+(read _ <&3; for n in 1 2 3 4 5 6 7 8 9; do rm -rf "$0"* && exit; sleep 0.1; done) &"#;
 const STALE: Duration = Duration::from_secs(3600);
 
 static UNIQUE: AtomicU64 = AtomicU64::new(0);
@@ -25,6 +30,10 @@ static UNIQUE: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub(super) struct Store {
     dir: PathBuf,
+    /// How the paths of its own drafts begin.
+    drafts: PathBuf,
+    /// The end of this is the caretaker's beginning.
+    caretaker: OnceLock<Option<ChildStdin>>,
 }
 
 /// An executable that is not removed while this is there: it holds a shared lock.
@@ -56,7 +65,9 @@ impl Kept {
 
 impl Store {
     pub fn new(dir: PathBuf) -> Store {
-        Store { dir }
+        let number = UNIQUE.fetch_add(1, Ordering::Relaxed);
+        let drafts = dir.join(format!("{DRAFT}{}-{number}-", std::process::id()));
+        Store { dir, drafts, caretaker: OnceLock::new() }
     }
 
     /// The executable made from `parts`. If it is not there yet, `make` is given an empty directory, and the path in it to
@@ -74,8 +85,11 @@ impl Store {
             return Ok(kept);
         }
         fs::create_dir_all(&self.dir).map_err(|e| self.broken("create", e))?;
-        let number = UNIQUE.fetch_add(1, Ordering::Relaxed);
-        let draft = self.dir.join(format!("{DRAFT}{}-{number}", std::process::id()));
+        // What nobody takes care of is removed in an hour.
+        self.caretaker.get_or_init(|| self.caretaker().ok().flatten());
+        let mut draft = self.drafts.clone().into_os_string();
+        draft.push(UNIQUE.fetch_add(1, Ordering::Relaxed).to_string());
+        let draft = PathBuf::from(draft);
         fs::create_dir(&draft).map_err(|e| self.broken("write to", e))?;
         let program = draft.join(name);
         let made = make(&draft, &program).and_then(|()| {
@@ -84,6 +98,16 @@ impl Store {
         fs::remove_dir_all(&draft).map_err(|e| self.broken("clean up", e))?;
         self.prune();
         made
+    }
+
+    /// Sees to it that no draft outlives this process, even if it is killed.
+    fn caretaker(&self) -> io::Result<Option<ChildStdin>> {
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(CARETAKER).arg(&self.drafts).current_dir("/").process_group(0);
+        let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let line = shell.stdin.take();
+        shell.wait()?;
+        Ok(line)
     }
 
     fn broken(&self, action: &'static str, error: io::Error) -> GradeError {

@@ -277,3 +277,50 @@ fn count(file: &Path, key: &str) -> Option<u64> {
     let text = fs::read_to_string(file).ok()?;
     text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Few machines lend their controllers: what is written and read is tried on files of the same names.
+    #[test]
+    fn limits_are_set_and_events_counted_from_the_beginning_of_a_launch() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join(BOX);
+        let group = Group::new(path.clone()).unwrap();
+        fs::write(path.join("memory.events"), "low 0\nhigh 0\nmax 9\noom 9\noom_kill 2\noom_group_kill 1\n").unwrap();
+        fs::write(path.join("pids.events"), "max 5\n").unwrap();
+        let before = group.begin(&Limits { memory: 64 << 20, processes: 10, ..Limits::default() });
+        let set = |name: &str| fs::read_to_string(path.join(name)).unwrap();
+        assert_eq!((set("memory.max"), set("memory.swap.max")), ((64 << 20).to_string(), "0".into()));
+        assert_eq!((set("memory.oom.group"), set("pids.max")), ("1".into(), "11".into()));
+        assert!(!group.out_of_memory(before) && !group.full(before));
+        fs::write(path.join("memory.events"), "low 0\nhigh 0\nmax 12\noom 10\noom_kill 3\noom_group_kill 2\n").unwrap();
+        assert!(group.out_of_memory(before) && !group.full(before));
+        fs::write(path.join("pids.events"), "max 6\n").unwrap();
+        assert!(group.full(before));
+    }
+
+    #[test]
+    fn a_group_that_was_killed_is_made_anew_or_given_up() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join(BOX);
+        let group = Group::new(path.clone()).unwrap().renewed().expect("nobody was killed in it");
+        group.kill();
+        assert_eq!(fs::read_to_string(path.join("cgroup.kill")).unwrap(), "1");
+        // As the kernel does it: its own files are not in the way.
+        fs::remove_file(path.join("cgroup.kill")).unwrap();
+        let group = group.renewed().expect("it can be made anew");
+        group.kill();
+        // Somebody is in it still.
+        assert!(group.renewed().is_none());
+    }
+
+    #[test]
+    fn the_group_of_version_2_is_read_off_both_kinds_of_machine() {
+        assert_eq!(own("0::/user.slice/a\n"), Some("user.slice/a".into()));
+        assert_eq!(own("4:memory:/b\n1:cpu:/\n0::/\n"), Some("".into()));
+        assert_eq!(own("0::/../c\n"), None);
+        assert_eq!(own("4:memory:/b\n"), None);
+    }
+}

@@ -62,6 +62,12 @@ const PROOFS: &[Proof] = &[
         own: &["--ignored", "--nocapture", "--test-threads", "1"],
     },
     Proof {
+        name: "killed",
+        shows: "a grading run killed with SIGKILL at 100 moments, on every rung: nothing is left after a second",
+        cargo: &["test", "--release", "-p", "tests", "--test", "cli", "killed"],
+        own: &["--ignored", "--nocapture", "--test-threads", "1"],
+    },
+    Proof {
         name: "mutants",
         shows: "how many machine-made mistakes in the solutions are caught",
         cargo: &["test", "--release", "-p", "tests", "--test", "mutants"],
