@@ -35,7 +35,11 @@ impl Place {
         }
         // The libraries are not built anew: where they are is noted beside the programs.
         let built = binary().parent().and_then(Path::parent).unwrap().join("grade");
-        syslings(&["grade", "pipe_hello", "--solutions"]).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        syslings(&["grade", "pipe_hello", "--tree", "solutions"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
         for entry in fs::read_dir(built).unwrap().flatten().filter(|entry| entry.path().is_file()) {
             fs::copy(entry.path(), place.at("target/grade").join(entry.file_name())).unwrap();
         }
