@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -161,17 +162,24 @@ fn straced(command: &[String]) -> Result<Story, String> {
     let (directory, words) = there(command)?;
     let output = directory.path().with_extension("strace");
     fs::create_dir(&output).map_err(|e| e.to_string())?;
-    let status = Command::new("strace")
-        .args(["-ff", "-qq", "-o"])
-        .arg(output.join("of"))
-        .args(&words)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .output();
-    let calls = status.and_then(|_| written(&output));
+    let mut strace = Command::new("strace");
+    strace.args(["-ff", "-qq", "-o"]).arg(output.join("of")).args(&words).stdin(Stdio::null());
+    // SAFETY: between fork and exec the closure makes system calls alone; it allocates nothing and takes no lock.
+    unsafe { strace.pre_exec(default_signals) };
+    let calls = strace.output().and_then(|_| written(&output));
     let _ = fs::remove_dir_all(&output);
     Ok(story(calls.map_err(|e| e.to_string())?))
+}
+
+/// As in the box: a shell that is started in the background, and its tests with it, ignores SIGINT and SIGQUIT.
+fn default_signals() -> std::io::Result<()> {
+    for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGTERM] {
+        // SAFETY: the default disposition has no handler that could be called.
+        if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
+            return Err(std::io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// The calls in strace's files, of which each thread has one.
