@@ -309,6 +309,15 @@ const ROWS: &[Row] = &[
         spec: spec::address_space::tlb_reach,
     },
     Row {
+        name: "large_pages",
+        module: ADDRESS_SPACE,
+        file: "large_pages.rs",
+        kind: Kind::Write,
+        usage: "large_pages MIB STEPS",
+        title: "the same walk on pages of two sizes",
+        spec: spec::address_space::large_pages,
+    },
+    Row {
         name: "block_tags",
         module: ALLOCATOR,
         file: "block_tags.rs",
@@ -334,15 +343,6 @@ const ROWS: &[Row] = &[
         usage: "malloc_trace [--bytes BYTES] [--heap FILE] TRACE | malloc_trace --race ROUNDS TRACE",
         title: "malloc, free and realloc",
         spec: spec::allocator::malloc_trace,
-    },
-    Row {
-        name: "large_pages",
-        module: ADDRESS_SPACE,
-        file: "large_pages.rs",
-        kind: Kind::Write,
-        usage: "large_pages MIB STEPS",
-        title: "the same walk on pages of two sizes",
-        spec: spec::address_space::large_pages,
     },
     Row {
         name: "map_read",
