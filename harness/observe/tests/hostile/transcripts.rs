@@ -30,25 +30,54 @@ fn one(corpus: &Corpus, observer: &Observer, program: &Program, rung: Rung) -> R
     let mut launch = corpus.launch(program, rung, &leftovers::fresh_mark());
     launch.schedule = Schedule::ChildFirst;
     let seen = observer.run(&launch).map_err(|e| e.to_string())?;
-    let text = transcript(&seen);
-    // Where there is no PID namespace, the numbers are the machine's: they stand for the order of birth.
-    Ok(if rung == Rung::F { text } else { renumbered(text, &seen) })
+    // Where there is no PID namespace, the numbers are the machine's: the order of birth stands for them.
+    let numbers = if rung == Rung::F { vec![] } else { seen.processes.iter().map(|process| process.pid).collect() };
+    Ok(transcript(&seen, &Numbers(numbers)))
+}
+
+/// Process ids that differ from run to run, in the order of birth.
+struct Numbers(Vec<i32>);
+
+impl Numbers {
+    fn call(&self, pid: i64) -> String {
+        let place = self.0.iter().position(|own| i64::from(*own) == pid);
+        place.map_or_else(|| pid.to_string(), |n| format!("<{n}>"))
+    }
+
+    /// The program writes them in seven digits, which nothing else has; the kernel has them in paths below `/proc`.
+    fn replace(&self, text: &str) -> String {
+        self.0.iter().enumerate().fold(text.into(), |text: String, (n, pid)| {
+            text.replace(&format!("{pid:07}"), &format!("<{n}>")).replace(&format!("/{pid}/"), &format!("/<{n}>/"))
+        })
+    }
+
+    fn result(&self, call: &str, value: i64) -> String {
+        match call {
+            "clone" | "clone3" | "fork" | "vfork" | "getpid" | "getppid" | "gettid" | "wait4" => self.call(value),
+            _ if value < NUMBERS => value.to_string(),
+            _ => "an address".into(),
+        }
+    }
 }
 
 /// Everything but times, addresses and what is called to find out about them.
-fn transcript(seen: &Observation) -> String {
-    let mut text = format!("{:?}\n{}{}", seen.ending, seen.stdout.text(), seen.stderr.text());
+fn transcript(seen: &Observation, numbers: &Numbers) -> String {
+    let said = numbers.replace(&format!("{}{}", seen.stdout.text(), seen.stderr.text()));
+    let mut text = format!("{:?}\n{said}", seen.ending);
     for process in &seen.processes {
         let _ = writeln!(
             text,
             "pid {} of {:?}: {:?}, reaped {}",
-            process.pid, process.parent, process.exit, process.reaped
+            numbers.call(process.pid.into()),
+            process.parent,
+            process.exit,
+            process.reaped
         );
     }
     for event in seen.events.iter().filter(|event| !event.startup) {
         let what = match &event.what {
             What::Called { sysno, result, .. } => {
-                let result = result.map(|r| r.map(|value| if value < NUMBERS { value } else { NUMBERS }));
+                let result = result.map(|r| r.map(|value| numbers.result(sysno.name(), value)));
                 format!("{} = {result:?}", sysno.name())
             }
             What::Forked { child, .. } => format!("forked {child:?}"),
@@ -61,19 +90,11 @@ fn transcript(seen: &Observation) -> String {
         let _ = writeln!(text, "{:?} {what}", event.process);
     }
     for object in &seen.objects {
-        let _ = writeln!(text, "{}", object.label);
+        let _ = writeln!(text, "{}", numbers.replace(&object.label));
     }
     for file in &seen.files {
-        let _ = writeln!(text, "{} {:o} {}", file.path.display(), file.mode, String::from_utf8_lossy(&file.bytes));
+        let content = numbers.replace(&String::from_utf8_lossy(&file.bytes));
+        let _ = writeln!(text, "{} {:o} {content}", file.path.display(), file.mode);
     }
     text
-}
-
-fn renumbered(text: String, seen: &Observation) -> String {
-    // The parent of the program itself is the guardian, whom it does not know.
-    let number = |n: usize| format!("<{n}>");
-    seen.processes
-        .iter()
-        .enumerate()
-        .fold(text, |text, (n, process)| text.replace(&process.pid.to_string(), &number(n)))
 }
