@@ -20,7 +20,7 @@ const ENOUGH: usize = 9;
 const MOST: usize = 200;
 
 /// An interval of the ratio this narrow needs no more trials.
-const NARROW: f64 = 0.01;
+const NARROW: f64 = 0.0075;
 
 /// Strategies that are never left out for lack of time.
 const KEEP: usize = 4;
