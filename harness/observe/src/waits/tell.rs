@@ -9,11 +9,14 @@ use crate::calls::Sysno;
 use crate::hang::{Culprit, Waiter};
 use crate::objects::Registry;
 use crate::observation::{Event, ObjectId, ProcessId};
+use crate::process_files;
 
 /// Descriptors named as culprits of one wait, at most.
 const CULPRITS: usize = 16;
-/// Who got less than this part of the time did not spin: it was kept from running.
-const HARDLY: u32 = 100;
+/// Who was ready for so many times longer than it ran did not spin: it was kept from running.
+const HARDLY: u32 = 50;
+/// Less waiting than this is nothing unusual.
+const NOTICED: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Processor time that every program uses before its own part begins.
 const BARELY: std::time::Duration = std::time::Duration::from_millis(5);
@@ -142,6 +145,7 @@ impl Teller<'_> {
     fn tell_wait(&mut self, told: &mut Told, process: &Snapshot, task: &Task, wait: &Wait, place: &Place) {
         match wait {
             // One that has hardly had the processor only waits its turn on a busy machine.
+            Wait::Running if is_starved(process, task) => starves(told, process, task),
             Wait::Running if task.state.cpu > BARELY => self.spins(told, task, None),
             Wait::Read(fd) => self.read(told, process, *fd),
             Wait::Write(fd) => self.write(told, process, *fd),
@@ -210,15 +214,6 @@ impl Teller<'_> {
 
     fn spins(&self, told: &mut Told, task: &Task, calls: Option<(usize, &'static str)>) {
         let used = task.state.cpu;
-        if calls.is_none() && used < self.now / HARDLY {
-            (told.kind, told.rank) = ("starved", rank::RUNNING);
-            told.waiter.waits = "is ready to run, and the machine hardly lets it".into();
-            let (used, now) = (used.as_secs_f64(), self.now.as_secs_f64());
-            told.waiter
-                .because
-                .push(format!("it got {used:.2} s of processor time in {now:.1} s: try again with less load"));
-            return;
-        }
         (told.kind, told.rank) = ("spinning", rank::SPINNING);
         told.waiter.spinning = true;
         told.waiter.since_ms = 0;
@@ -347,4 +342,19 @@ impl Teller<'_> {
         let end = format!("{}, its other end,", self.registry.get(peer).label);
         self.holders(told, process, &end, &holders);
     }
+}
+
+fn is_starved(process: &Snapshot, task: &Task) -> bool {
+    let waited = process_files::thread_delay(process.pid, task.tid);
+    waited > NOTICED && waited > process_files::thread_cpu(process.pid, task.tid) * HARDLY
+}
+
+fn starves(told: &mut Told, process: &Snapshot, task: &Task) {
+    let got = process_files::thread_cpu(process.pid, task.tid).as_secs_f64();
+    let waited = process_files::thread_delay(process.pid, task.tid).as_secs_f64();
+    (told.kind, told.rank) = ("starved", rank::RUNNING);
+    told.waiter.waits = "is ready to run, and the machine hardly lets it".into();
+    told.waiter.because.push(format!(
+        "it got {got:.2} s of processor time and waited {waited:.1} s for more: try again with less load"
+    ));
 }

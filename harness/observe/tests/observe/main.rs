@@ -2,6 +2,7 @@
 
 mod hangs;
 mod programs;
+mod starved;
 mod strace;
 
 use libtest_mimic::{Arguments, Trial};
@@ -33,6 +34,7 @@ fn main() {
         let with = bench.clone();
         trials.push(Trial::test(format!("waiting::{name}_is_no_hang"), move || Ok(waits(&with, &name)?)));
     }
+    trials.push(starved::trial(&bench.observer, &Programs::compile(&programs::root().join("fixtures/starved"))));
     trials.extend(strace::trials(&bench.observer, &bench.waiting));
     libtest_mimic::run(&arguments, trials).exit();
 }
