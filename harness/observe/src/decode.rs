@@ -1,5 +1,7 @@
 //! From registers to typed calls: what is known at a call's entry, and what its exit adds.
 
+use std::cell::Cell;
+
 use libc::c_long;
 
 use crate::calls::{Call, Sysno};
@@ -14,6 +16,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) table: &'a Descriptors,
     /// Bytes of a transfer to keep.
     pub(crate) keep: usize,
+    /// Bytes of paths kept so far, of all calls.
+    pub(crate) names: &'a Cell<usize>,
 }
 
 impl Caller<'_> {
@@ -22,7 +26,9 @@ impl Caller<'_> {
     }
 
     fn path(&self, address: u64) -> std::path::PathBuf {
-        memory::path(self.tid, address)
+        let path = memory::path(self.tid, address);
+        self.names.set(self.names.get() + path.as_os_str().len());
+        path
     }
 
     fn bytes(&self, address: u64, len: u64) -> Vec<u8> {

@@ -30,7 +30,8 @@ impl Run<'_> {
         }
         let keep = self.launch.watch.transfer_bytes.min(self.room);
         let call = {
-            let caller = Caller { tid, table: &self.members[process.0 as usize].table, keep };
+            let table = &self.members[process.0 as usize].table;
+            let caller = Caller { tid, table, keep, names: &self.names };
             decode::entry(&caller, sysno, arguments)
         };
         let mut call = self.refine_entry(call);
@@ -270,7 +271,8 @@ impl Run<'_> {
             }
             self.events[index].what = what;
         } else if let Ok(value) = result {
-            let caller = Caller { tid, table: &self.members[process.0 as usize].table, keep: 0 };
+            let table = &self.members[process.0 as usize].table;
+            let caller = Caller { tid, table, keep: 0, names: &self.names };
             let mut call = decode::entry(&caller, in_call.sysno, in_call.arguments);
             self.succeeded(tid, process, in_call, &mut call, value);
         }

@@ -20,7 +20,8 @@ impl Run<'_> {
         let keep = self.launch.watch.transfer_bytes.min(self.room);
         match call {
             Call::Read { data, .. } => {
-                let caller = Caller { tid, table: &self.members[process.0 as usize].table, keep };
+                let table = &self.members[process.0 as usize].table;
+                let caller = Caller { tid, table, keep, names: &self.names };
                 *data = decode::received(&caller, in_call.sysno, in_call.arguments, value.max(0) as u64);
                 self.room -= data.len();
             }

@@ -1,5 +1,6 @@
 //! One launch from the supervisor's side: an event loop over stops of the program's threads, its streams and time.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -44,6 +45,8 @@ const EVENTS: usize = 200_000;
 
 /// Bytes of transfers kept, over all events.
 const TRANSFER_BYTES: usize = 32 << 20;
+/// Bytes of paths kept, over all events.
+const NAME_BYTES: usize = 16 << 20;
 
 /// All that is known of a launch under way.
 pub(super) struct Run<'a> {
@@ -75,6 +78,8 @@ pub(super) struct Run<'a> {
     pub(super) anonymous: u64,
     /// Bytes of transfers that may still be kept with events.
     pub(super) room: usize,
+    /// Bytes of paths kept with events.
+    pub(super) names: Cell<usize>,
     /// Counts stops and bytes: a launch in which it stays the same is quiet.
     pub(super) activity: u64,
     pub(super) root_exit: Option<(Exit, Instant)>,
@@ -138,6 +143,7 @@ impl<'a> Run<'a> {
             actions: Actions::new(launch),
             anonymous: 0,
             room: TRANSFER_BYTES,
+            names: Cell::default(),
             activity: 0,
             root_exit: None,
             ending: None,
@@ -170,7 +176,7 @@ impl<'a> Run<'a> {
 
     /// Adds an event and returns its index, unless there are too many.
     pub(super) fn record(&mut self, process: ProcessId, thread: i32, what: What) -> Option<usize> {
-        if self.events.len() >= EVENTS {
+        if self.events.len() >= EVENTS || self.names.get() > NAME_BYTES {
             self.truncated = true;
             return None;
         }
