@@ -105,6 +105,8 @@ fn a_save_gives_up_the_run_under_way() {
     ends_with(child, 130);
 }
 
+const SIZE: Winsize = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+
 /// What stands on a terminal of 80 columns and 24 rows.
 struct Picture {
     pieces: Receiver<Vec<u8>>,
@@ -132,8 +134,7 @@ impl Picture {
 
 /// A session on a pseudo-terminal, and the terminal's other end.
 fn on_terminal(suite: &Path) -> (Child, File, OwnedFd, Picture) {
-    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-    let pty = openpty(Some(&size), None).unwrap();
+    let pty = openpty(Some(&SIZE), None).unwrap();
     let end = || Stdio::from(pty.slave.try_clone().unwrap());
     let mut command = in_directory(suite, &["watch", "pipe_hello"]);
     command.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end());
@@ -189,6 +190,27 @@ fn keys_answer_and_a_save_is_seen_while_a_program_runs_for_ever() {
     solve(suite.path(), "hello.rs");
     picture.until("pipe_hello passed");
     keys.write_all(b"\x03").unwrap();
+    ends_with(child, 130);
+}
+
+#[test]
+fn a_session_whose_terminal_is_closed_ends() {
+    let suite = fresh_suite();
+    let file = suite.path().join("exercises/05_pipes/hello.rs");
+    fs::write(&file, "fn main() { loop { std::hint::spin_loop(); } }").unwrap();
+    let pty = openpty(Some(&SIZE), None).unwrap();
+    let end = || Stdio::from(pty.slave.try_clone().unwrap());
+    let mut command = in_directory(suite.path(), &["watch", "pipe_hello"]);
+    let child = command.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+    drop(command);
+    let mut terminal = File::from(pty.master);
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("grading") {
+        let mut piece = [0; 4096];
+        let count = terminal.read(&mut piece).unwrap();
+        seen.extend(&piece[..count]);
+    }
+    drop((terminal, pty.slave));
     ends_with(child, 130);
 }
 
