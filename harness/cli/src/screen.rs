@@ -1,6 +1,7 @@
 //! The terminal taken for a session that fills it, and given back as it was on every way out.
 
 use std::io::IsTerminal;
+use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
+use ratatui::crossterm::execute;
 use ratatui::{DefaultTerminal, Frame};
 
 use crate::exit::Stop;
@@ -21,7 +24,10 @@ const LOST: &str = "the terminal is gone";
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The whole terminal, with keys that come one by one. Dropping it gives the terminal back, and so does a panic.
-pub struct Screen(DefaultTerminal);
+///
+/// What ratatui does when its terminal is dropped is done by [`restore`]: it would complain of a terminal that is closed
+/// there, where nobody hears it, and panic.
+pub struct Screen(ManuallyDrop<DefaultTerminal>);
 
 impl Screen {
     /// Takes the terminal; `None` where there is none that can be drawn on and typed at.
@@ -44,7 +50,7 @@ impl Screen {
         if terminal.is_err() {
             restore();
         }
-        Ok(Some(Screen(terminal?)))
+        Ok(Some(Screen(ManuallyDrop::new(terminal?))))
     }
 
     /// Draws one picture. A terminal that is closed while it is drawn on ends the session as its hangup does.
@@ -97,7 +103,8 @@ impl Drop for Screen {
 /// Gives the terminal back as it was; does nothing where it was not taken.
 pub fn restore() {
     if TAKEN.swap(false, Ordering::SeqCst) {
-        // A terminal that is closed needs no restoring; `ratatui::restore` would complain there, where nobody hears it.
+        // A terminal that is closed needs no restoring.
         let _ = ratatui::try_restore();
+        let _ = execute!(std::io::stdout(), Show);
     }
 }
