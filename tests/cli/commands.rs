@@ -123,6 +123,21 @@ fn with_arguments_a_program_is_just_run() {
 }
 
 #[test]
+fn files_that_are_named_are_copied_into_the_box() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("words.txt");
+    std::fs::write(&source, "some words").unwrap();
+    let mut command = syslings(&["run", "copy_read_write", "--solution", "--"]);
+    let words = complains(command.arg(&source).arg("copy.txt"), 0);
+    assert!(words.contains("exit status 0") && words.contains("copy.txt (10 bytes) written"), "{words}");
+    assert!(!words.contains("words.txt ("), "{words}");
+    let huge = dir.path().join("huge");
+    std::fs::File::create(&huge).unwrap().set_len(65 << 20).unwrap();
+    let mut command = syslings(&["run", "map_read", "--solution", "--"]);
+    assert!(complains(command.arg(&huge), 2).contains("more than 64 MiB"));
+}
+
+#[test]
 fn a_demo_is_a_story_and_two_pictures() {
     let dir = tempfile::tempdir().unwrap();
     let (svg, html) = (dir.path().join("demo.svg"), dir.path().join("demo.html"));

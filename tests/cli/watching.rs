@@ -2,14 +2,17 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::pty::{Winsize, openpty};
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::pty::{Winsize, grantpt, openpty, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
@@ -105,6 +108,8 @@ fn a_save_gives_up_the_run_under_way() {
     ends_with(child, 130);
 }
 
+const SIZE: Winsize = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+
 /// What stands on a terminal of 80 columns and 24 rows.
 struct Picture {
     pieces: Receiver<Vec<u8>>,
@@ -132,8 +137,7 @@ impl Picture {
 
 /// A session on a pseudo-terminal, and the terminal's other end.
 fn on_terminal(suite: &Path) -> (Child, File, OwnedFd, Picture) {
-    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-    let pty = openpty(Some(&size), None).unwrap();
+    let pty = openpty(Some(&SIZE), None).unwrap();
     let end = || Stdio::from(pty.slave.try_clone().unwrap());
     let mut command = in_directory(suite, &["watch", "pipe_hello"]);
     command.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end());
@@ -189,6 +193,38 @@ fn keys_answer_and_a_save_is_seen_while_a_program_runs_for_ever() {
     solve(suite.path(), "hello.rs");
     picture.until("pipe_hello passed");
     keys.write_all(b"\x03").unwrap();
+    ends_with(child, 130);
+}
+
+/// A pseudo-terminal whose near end no program that is started has too: it is closed when it is dropped here.
+fn private_terminal() -> (File, File) {
+    let near = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
+    grantpt(&near).unwrap();
+    unlockpt(&near).unwrap();
+    let far =
+        File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(ptsname_r(&near).unwrap()).unwrap();
+    // SAFETY: the call reads the size it is given.
+    unsafe { libc::ioctl(far.as_raw_fd(), libc::TIOCSWINSZ, &SIZE) };
+    (File::from(OwnedFd::from(near)), far)
+}
+
+#[test]
+fn a_session_whose_terminal_is_closed_ends() {
+    let suite = fresh_suite();
+    let file = suite.path().join("exercises/05_pipes/hello.rs");
+    fs::write(&file, "fn main() { loop { std::hint::spin_loop(); } }").unwrap();
+    let (mut terminal, slave) = private_terminal();
+    let end = || Stdio::from(slave.try_clone().unwrap());
+    let mut command = in_directory(suite.path(), &["watch", "pipe_hello"]);
+    let child = command.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+    drop(command);
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("grading") {
+        let mut piece = [0; 4096];
+        let count = terminal.read(&mut piece).unwrap();
+        seen.extend(&piece[..count]);
+    }
+    drop((terminal, slave));
     ends_with(child, 130);
 }
 

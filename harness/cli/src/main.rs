@@ -7,6 +7,7 @@ mod commands;
 mod context;
 mod exit;
 mod files;
+mod input;
 mod interrupt;
 mod journal;
 mod live;
@@ -23,6 +24,7 @@ mod submissions;
 mod terminal;
 mod timeline;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -38,18 +40,20 @@ fn main() -> ExitCode {
     let ended = interrupt::listen().and_then(|()| obey(&cli));
     screen::restore();
     match ended {
-        _ if interrupt::asked() => {
-            anstream::eprintln!("Interrupted.");
-            Exit::Interrupted.into()
-        }
+        _ if interrupt::asked() => say("Interrupted.", Exit::Interrupted),
         Ok(exit) => exit.into(),
         Err(error) if exit::is_closed_output(&error) => Exit::Done.into(),
-        Err(error) => {
-            let exit = exit::of_error(&error);
-            anstream::eprintln!("{} {error:#}", terminal::Styled(terminal::BAD, "syslings:"));
-            exit.into()
-        }
+        Err(error) => match exit::of_error(&error) {
+            exit @ Exit::Interrupted => say("Interrupted.", exit),
+            exit => say(&format!("{} {error:#}", terminal::Styled(terminal::BAD, "syslings:")), exit),
+        },
     }
+}
+
+/// Says a last word. The terminal may be gone by now, with nobody to hear it.
+fn say(words: &str, exit: Exit) -> ExitCode {
+    let _ = writeln!(anstream::stderr(), "{words}");
+    exit.into()
 }
 
 fn obey(cli: &Cli) -> Result<Exit> {

@@ -1,18 +1,33 @@
 //! The terminal taken for a session that fills it, and given back as it was on every way out.
 
 use std::io::IsTerminal;
+use std::mem::ManuallyDrop;
+use std::os::fd::AsFd;
+use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
+use ratatui::crossterm::execute;
 use ratatui::{DefaultTerminal, Frame};
+
+use crate::exit::Stop;
+
+const LOST: &str = "the terminal is gone";
 
 /// Whether the terminal is taken; shared, because a signal must find it too.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The whole terminal, with keys that come one by one. Dropping it gives the terminal back, and so does a panic.
-pub struct Screen(DefaultTerminal);
+///
+/// What ratatui does when its terminal is dropped is done by [`restore`]: it would complain of a terminal that is closed
+/// there, where nobody hears it, and panic.
+pub struct Screen(ManuallyDrop<DefaultTerminal>);
 
 impl Screen {
     /// Takes the terminal; `None` where there is none that can be drawn on and typed at.
@@ -22,28 +37,60 @@ impl Screen {
             return Ok(None);
         }
         TAKEN.store(true, Ordering::SeqCst);
+        let usual = panic::take_hook();
         let terminal = ratatui::try_init().context("cannot take the terminal");
+        // A piece of work that panics in another thread must not take the terminal from the session, which goes on.
+        let session = thread::current().id();
+        panic::set_hook(Box::new(move |info| {
+            if thread::current().id() == session {
+                restore();
+                usual(info);
+            }
+        }));
         if terminal.is_err() {
             restore();
         }
-        Ok(Some(Screen(terminal?)))
+        Ok(Some(Screen(ManuallyDrop::new(terminal?))))
     }
 
-    /// Draws one picture.
+    /// Draws one picture. A terminal that is closed while it is drawn on ends the session as its hangup does.
     pub fn draw(&mut self, picture: impl FnOnce(&mut Frame)) -> Result<()> {
-        self.0.draw(picture).map(drop).context("cannot draw on the terminal")
+        match self.0.draw(picture) {
+            Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => Err(Stop::Interrupted.into()),
+            drawn => drawn.map(drop).context("cannot draw on the terminal"),
+        }
     }
 
     /// The next key, if one is pressed within `patience`.
     pub fn key(&self, patience: Duration) -> Result<Option<KeyEvent>> {
-        let lost = "the terminal is gone";
-        if !event::poll(patience).context(lost)? {
-            return Ok(None);
+        // More than one may have come with the last.
+        wait(Duration::ZERO)?;
+        if !event::poll(Duration::ZERO).context(LOST)? {
+            wait(patience)?;
+            if !event::poll(Duration::ZERO).context(LOST)? {
+                return Ok(None);
+            }
         }
-        match event::read().context(lost)? {
+        match event::read().context(LOST)? {
             Event::Key(key) if key.kind != KeyEventKind::Release => Ok(Some(key)),
             _ => Ok(None),
         }
+    }
+}
+
+/// Waits until something is typed, or not; an error if nobody is there to type. crossterm would read a terminal that was
+/// closed over and over, and never come back.
+fn wait(patience: Duration) -> Result<()> {
+    let stdin = std::io::stdin();
+    let mut typed = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut typed, PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX)) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(error) => return Err(error).context(LOST),
+    }
+    let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
+    match typed[0].revents() {
+        Some(seen) if seen.intersects(gone) => Err(Stop::Interrupted.into()),
+        _ => Ok(()),
     }
 }
 
@@ -56,6 +103,8 @@ impl Drop for Screen {
 /// Gives the terminal back as it was; does nothing where it was not taken.
 pub fn restore() {
     if TAKEN.swap(false, Ordering::SeqCst) {
-        ratatui::restore();
+        // A terminal that is closed needs no restoring.
+        let _ = ratatui::try_restore();
+        let _ = execute!(std::io::stdout(), Show);
     }
 }

@@ -116,6 +116,11 @@ impl Exercise {
         self.name == "fault_kinds"
     }
 
+    /// Whether its programs are to use an io_uring.
+    pub(crate) fn is_about_rings(&self) -> bool {
+        ["map_device", "uring_copy"].contains(&self.name)
+    }
+
     /// What it must show.
     pub fn checks(&self) -> Vec<Check> {
         (self.spec)().checks

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use observe::{Launch, Observation, Observer, Rung, Stdin, Stdout};
+use observe::{InputFile, Launch, Observation, Observer, Rung, Stdin, Stdout};
 
 use crate::rounds::{Rounds, launch_of};
 use crate::weigh::{self, Subject};
@@ -118,7 +118,7 @@ impl Grader {
         Ok(verdict)
     }
 
-    /// Just runs the program in the box, with these arguments.
+    /// Just runs the program in the box, with these arguments and files.
     ///
     /// # Errors
     /// Whatever keeps the program from being compiled or run.
@@ -126,15 +126,16 @@ impl Grader {
         &self,
         exercise: &Exercise,
         submission: &Submission,
-        args: &[OsString],
+        args: Vec<OsString>,
+        files: Vec<InputFile>,
         stdin: Stdin,
-        stdout: Stdout,
     ) -> Result<Observation, GradeError> {
         let compiled = self.compiler.compile(exercise, submission)?;
         let mut launch = Launch::new("");
-        launch.args = args.to_vec();
+        launch.args = args;
+        launch.files = files;
         launch.stdin = stdin;
-        launch.stdout = stdout;
+        launch.stdout = Stdout::Pipe;
         self.check_interrupt()?;
         Ok(self.observer.run(&launch_of(&launch, exercise, &compiled, self.options.rung))?)
     }
@@ -164,7 +165,7 @@ impl Grader {
         let workers = if turn.is_some() { 1 } else { workers };
         let plans = exercise.plans(seed);
         let rounds = Rounds::make(self, exercise, &compiled, &plans, only, workers)?;
-        let subject = Subject { source: &compiled.source, seed };
+        let subject = Subject { source: &compiled.source, seed, rings: exercise.is_about_rings() };
         let checks = weigh::weigh(&exercise.checks(), &plans, &rounds, &subject);
         Ok(verdict(exercise, submission, checks, &rounds))
     }

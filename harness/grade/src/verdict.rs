@@ -127,3 +127,11 @@ pub struct PlanRef {
     /// For `syslings run EXERCISE --replay ID`; carries the seed, so the nonce inputs are the same.
     pub replay: String,
 }
+
+impl PlanRef {
+    /// The plan's place among the exercise's, from 1: the plain ones come first.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.replay.split('-').next().and_then(|number| number.parse().ok()).unwrap_or(usize::MAX)
+    }
+}

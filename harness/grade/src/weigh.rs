@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use observe::{SourceLine, Tracing};
+use observe::{Event, SourceLine, Tracing, What};
 
 use crate::rounds::Rounds;
 use crate::{Check, CheckOutcome, CheckResult, Failure, Objection, Plan, PlanRef, Reason, Run, Source};
@@ -17,6 +17,8 @@ pub(crate) struct Subject<'a> {
     pub source: &'a Path,
     /// The inputs' seed.
     pub seed: u64,
+    /// Whether io_uring is what the exercise is about.
+    pub rings: bool,
 }
 
 /// What one check came to on one run.
@@ -76,7 +78,7 @@ fn weigh_one(check: &Check, plans: &[Plan], rounds: &Rounds, subject: &Subject) 
             impossible.get_or_insert(why);
             continue;
         }
-        let objection = (check.judge)(&run).err();
+        let objection = out_of_sight(check, &run, subject).or_else(|| (check.judge)(&run).err());
         judged.push(Judged { index, plan, objection });
     }
     if let (true, Some(why)) = (judged.is_empty(), impossible) {
@@ -90,6 +92,14 @@ fn weigh_one(check: &Check, plans: &[Plan], rounds: &Rounds, subject: &Subject) 
         Some((judged, failure)) => failed_result(check, judged, failure, subject),
         None => settled_result(check, &judged, rounds, subject),
     }
+}
+
+/// Requests to an io_uring are no system calls: what a program does by them, no check of its calls can tell.
+fn out_of_sight(check: &Check, run: &Run, subject: &Subject) -> Option<Objection> {
+    let makes_ring = |event: &&Event| matches!(&event.what, What::Called { sysno, result: Some(Ok(_)), .. } if sysno.name() == "io_uring_setup");
+    let event = run.seen.events.iter().find(makes_ring).filter(|_| check.traced && !subject.rings)?;
+    let words = "The program makes an io_uring, by which it could do unseen what it is to do otherwise: make the calls themselves.";
+    Failure::new(Reason::Forbidden, words).at(event.source.as_ref()).found().err()
 }
 
 fn failed_result(check: &Check, judged: &Judged, failure: &Failure, subject: &Subject) -> CheckResult {
@@ -142,13 +152,18 @@ fn result(check: &Check, outcome: CheckOutcome, message: &str) -> CheckResult {
 }
 
 /// "When the child runs first, the program printed nothing."
-fn in_context(circumstance: &str, message: &str) -> String {
+pub(crate) fn in_context(circumstance: &str, message: &str) -> String {
     if circumstance.is_empty() {
         return message.into();
     }
     let mut letters = message.chars();
-    let first: String = letters.next().map(|c| c.to_lowercase().collect()).unwrap_or_default();
-    format!("{circumstance}, {first}{}", letters.as_str())
+    let first = letters.next();
+    // A name, `SIGTERM` or `FILE`, stays as it is.
+    let begins_a_word = letters.as_str().starts_with(|c: char| c.is_lowercase() || c == ' ');
+    match first.filter(|_| begins_a_word) {
+        Some(first) => format!("{circumstance}, {}{}", first.to_lowercase(), letters.as_str()),
+        None => format!("{circumstance}, {message}"),
+    }
 }
 
 fn shortened(line: &str) -> String {

@@ -8,12 +8,13 @@ use std::path::Path;
 use anyhow::Result;
 use grade::{Exercise, GradeError, Grader, Kind, Outcome, State, Submission, Suite, Tree, Verdict};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use observe::{Ending, Exit as ProgramExit, Observation, Stdin, Stdout};
+use observe::{Ending, Exit as ProgramExit, Observation, Stdin};
 
 use crate::args::{Cli, RunArgs};
 use crate::commands::why;
 use crate::context;
 use crate::exit::Exit;
+use crate::input::Input;
 use crate::meter;
 use crate::progress::Progress;
 use crate::report::hang;
@@ -112,7 +113,7 @@ fn show(cli: &Cli, suite: &Suite, args: &RunArgs, submission: &Submission, verdi
         Submission::Tree(_) => suite.root(),
         Submission::File { .. } => Path::new(""),
     };
-    let view = View { base, width: terminal::width(), height: SCREENFUL, verbose: cli.verbose, command };
+    let view = View { base, width: terminal::width(), height: SCREENFUL, verbose: cli.verbose, keys: false, command };
     let mut out = anstream::stdout().lock();
     for line in view.lines(verdict) {
         writeln!(out, "{line}")?;
@@ -130,19 +131,21 @@ pub fn exit_of(outcome: Outcome) -> Exit {
 }
 
 fn just_run(grader: &Grader, exercise: &Exercise, submission: &Submission, words: &[OsString]) -> Result<Exit> {
-    let seen = match grader.run_with_args(exercise, submission, words, piped_input()?, Stdout::Pipe) {
-        Ok(seen) => seen,
-        Err(GradeError::Compile(message)) => {
-            anstream::eprint!("{message}");
-            return Ok(Exit::Failed);
-        }
-        Err(error) => return Err(context::stop_grading(error)),
-    };
+    let input = Input::of(words)?;
+    let seen =
+        match grader.run_with_args(exercise, submission, input.words.clone(), input.files.clone(), piped_input()?) {
+            Ok(seen) => seen,
+            Err(GradeError::Compile(message)) => {
+                anstream::eprint!("{message}");
+                return Ok(Exit::Failed);
+            }
+            Err(error) => return Err(context::stop_grading(error)),
+        };
     let mut out = std::io::stdout().lock();
     out.write_all(&seen.stdout.bytes)?;
     out.flush()?;
     std::io::stderr().write_all(&seen.stderr.bytes)?;
-    anstream::eprintln!("{}", Styled(DIM, ended(&seen)));
+    anstream::eprintln!("{}", Styled(DIM, ended(&seen, &input)));
     if let Some(found) = &seen.hang {
         for line in hang::lines(found, &hang::namer(&seen)) {
             anstream::eprintln!("{line}");
@@ -166,8 +169,8 @@ fn piped_input() -> Result<Stdin> {
     Ok(if bytes.is_empty() { Stdin::Empty } else { Stdin::Bytes(bytes) })
 }
 
-/// How a run ended, in brackets.
-pub fn ended(seen: &Observation) -> String {
+/// How a run ended and what it has written, in brackets.
+pub fn ended(seen: &Observation, input: &Input) -> String {
     let seconds = seen.wall.as_secs_f64();
     let how = match seen.ending {
         Ending::Ended(ProgramExit::Code(status)) => format!("exit status {status}"),
@@ -183,5 +186,6 @@ pub fn ended(seen: &Observation) -> String {
         1 => ", one process outlived it".to_owned(),
         n => format!(", {n} processes outlived it"),
     };
-    format!("[{how}, {seconds:.2} s{left}]")
+    let written: String = input.written(seen).iter().map(|file| format!(", {file} written in its box")).collect();
+    format!("[{how}, {seconds:.2} s{left}{written}]")
 }

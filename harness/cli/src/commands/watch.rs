@@ -18,7 +18,7 @@ use crate::context;
 use crate::exit::Exit;
 use crate::interrupt;
 use crate::progress::{Progress, Standing};
-use crate::report::verdict::View;
+use crate::report::verdict::{SCREENFUL, View};
 use crate::saves::Saves;
 use crate::screen::Screen;
 use crate::terminal::{self, DIM, HEAD, Styled};
@@ -45,6 +45,14 @@ enum Outcome {
     Graded { verdict: Box<Verdict>, unsaved: Option<String> },
     /// Something to read, under a title.
     Told { title: String, text: String },
+}
+
+impl Outcome {
+    /// Of a piece of work in which the harness failed.
+    fn failed() -> Outcome {
+        let text = "The harness itself failed at this, which says nothing of your program.".to_owned();
+        Outcome::Told { title: "harness fault".to_owned(), text }
+    }
 }
 
 /// The learner's session.
@@ -107,10 +115,11 @@ impl Session<'_> {
         self.current != before
     }
 
-    fn lines(&self, verdict: &Verdict, width: usize, verbose: bool) -> Vec<String> {
+    /// With keys, what does not fit can be scrolled to.
+    fn lines(&self, verdict: &Verdict, verbose: bool, keys: bool) -> Vec<String> {
+        let (base, width, height) = (self.suite.root(), terminal::width(), if keys { usize::MAX } else { SCREENFUL });
         let command = format!("run {}{}", verdict.exercise, self.boxed.again());
-        let verbose = verbose || self.cli.verbose;
-        View { base: self.suite.root(), width, height: usize::MAX, verbose, command }.lines(verdict)
+        View { base, width, height, verbose: verbose || self.cli.verbose, keys, command }.lines(verdict)
     }
 
     /// Without a terminal: a verdict after each save, one below the other.
@@ -125,7 +134,7 @@ impl Session<'_> {
                 if let Some(why) = unsaved {
                     anstream::eprintln!("{UNSAVED}: {why}");
                 }
-                let lines = self.lines(&verdict, terminal::width(), false);
+                let lines = self.lines(&verdict, false, false);
                 writeln!(anstream::stdout().lock(), "{}", lines.join("\n"))?;
             }
             if let Some(saved) = saves.look().first() {

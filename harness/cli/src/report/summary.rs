@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anstyle::Style;
-use grade::{CheckOutcome, CheckResult, Outcome, Reason, Verdict};
+use grade::{CheckOutcome, CheckResult, Outcome, PlanRef, Reason, Verdict};
 
 use crate::terminal::{self, BAD, CARE, DIM, GOOD, HEAD, Styled};
 
@@ -43,18 +43,24 @@ pub fn style(outcome: Outcome) -> Style {
     }
 }
 
-/// The failure to begin with: the first, but of a hang the check that was made for its cause, for the first says no more
-/// than that there is no end.
+/// The failure to begin with: the first of the plainest launch, for what a program does wrong when a call fails is
+/// mended after what it does wrong always. But of a hang it is the check that was made for its cause: the first says no
+/// more than that there is no end.
 pub fn lead(verdict: &Verdict) -> Option<&CheckResult> {
     let failed = || verdict.checks.iter().filter(|check| check.outcome == CheckOutcome::Failed);
-    let first = failed().next()?;
+    let first = failed().min_by_key(|check| check.plan.as_ref().map(PlanRef::number))?;
     Some(failed().rfind(|check| same_hang(check, first)).unwrap_or(first))
 }
 
 /// Whether two failures tell of one and the same hang.
-pub fn same_hang(one: &CheckResult, other: &CheckResult) -> bool {
+fn same_hang(one: &CheckResult, other: &CheckResult) -> bool {
     let launch = |check: &CheckResult| check.plan.as_ref().map(|plan| plan.replay.clone());
-    one.reason == Some(Reason::Hung) && other.reason == Some(Reason::Hung) && launch(one) == launch(other)
+    both_hung(one, other) && launch(one) == launch(other)
+}
+
+/// Whether two failures tell of hangs: when one is mended, the other may be gone.
+pub fn both_hung(one: &CheckResult, other: &CheckResult) -> bool {
+    one.reason == Some(Reason::Hung) && other.reason == Some(Reason::Hung)
 }
 
 /// The outcome of a check in words.

@@ -6,7 +6,7 @@ use grade::{CheckOutcome, CheckResult, Outcome, Source, Verdict};
 
 use crate::files;
 use crate::report::summary;
-use crate::terminal::{self, BAD, CARE, DIM, GOOD, HEAD, Styled};
+use crate::terminal::{self, BAD, CARE, DIM, GOOD, HEAD, Styled, TYPE};
 
 /// Lines that fit on a screen of 24 with the shell's prompt.
 pub const SCREENFUL: usize = 22;
@@ -21,6 +21,8 @@ pub struct View<'a> {
     pub height: usize,
     /// Everything, however long.
     pub verbose: bool,
+    /// Whether keys are answered while it is read, one of which shows a hint.
+    pub keys: bool,
     /// What is typed after the program's name to grade this submission: `run pipe_hello --solution`.
     pub command: String,
 }
@@ -84,7 +86,7 @@ impl View<'_> {
         lines.extend(self.evidence(lead));
         let others: Vec<&CheckResult> = failed
             .into_iter()
-            .filter(|check| check.id != lead.id && (self.verbose || !summary::same_hang(check, lead)))
+            .filter(|check| check.id != lead.id && (self.verbose || !summary::both_hung(check, lead)))
             .collect();
         if !others.is_empty() {
             lines.push(String::new());
@@ -204,17 +206,23 @@ impl View<'_> {
     }
 
     fn begin(&self, verdict: &Verdict) -> Vec<String> {
-        self.typed(&format!("hint {}", verdict.exercise), "where to begin")
+        self.hint(verdict, "where to begin")
     }
 
     fn next(&self, verdict: &Verdict) -> Vec<String> {
-        let mut lines = self.typed(&format!("hint {}", verdict.exercise), "if you are stuck");
-        let failed = verdict.checks.iter().find(|check| check.outcome == CheckOutcome::Failed);
-        if let Some(plan) = failed.and_then(|check| check.plan.as_ref()) {
+        let mut lines = self.hint(verdict, "if you are stuck");
+        if let Some(plan) = summary::lead(verdict).and_then(|check| check.plan.as_ref()) {
             let command = format!("{} --replay {}", self.command, plan.replay);
             lines.extend(self.typed(&command, &format!("this launch again ({})", plan.name)));
         }
         lines
+    }
+
+    fn hint(&self, verdict: &Verdict, what: &str) -> Vec<String> {
+        if self.keys {
+            return vec![format!("  {}  {}", Styled(TYPE, "h"), Styled(DIM, format!("a hint, {what}")))];
+        }
+        self.typed(&format!("hint {}", verdict.exercise), what)
     }
 
     fn typed(&self, command: &str, what: &str) -> Vec<String> {

@@ -146,7 +146,7 @@ fn steps(told: &[Told], lanes: &[Lane], undrawn: usize) -> Vec<Step> {
     steps
 }
 
-type Bundle = BTreeMap<(Passing, usize, Option<usize>, usize), (Flow, u64, u64, Vec<u8>)>;
+type Bundle = BTreeMap<(Passing, usize, Option<usize>, usize), (Flow, u64, u64)>;
 
 /// Flows between steps; those between the same two steps become one.
 fn flows(obs: &Observation, told: &[Told], raw: &[RawFlow], steps: &[Step], lanes: &[Lane]) -> Vec<Flow> {
@@ -155,6 +155,11 @@ fn flows(obs: &Observation, told: &[Told], raw: &[RawFlow], steps: &[Step], lane
         for one in &step.told {
             step_of[*one] = Some(index);
         }
+    }
+    // What is written at once may be read in pieces; its label is that of the whole.
+    let mut written: BTreeMap<usize, u64> = BTreeMap::new();
+    for one in raw.iter().filter(|one| one.what == Passing::Bytes) {
+        *written.entry(one.from).or_default() += one.bytes;
     }
     let mut bundles: Bundle = BTreeMap::new();
     for one in raw {
@@ -181,20 +186,20 @@ fn flows(obs: &Observation, told: &[Told], raw: &[RawFlow], steps: &[Step], lane
             last: None,
             from_step,
             to_step,
-            load: String::new(),
+            load: match written.get(&one.from) {
+                Some(whole) => format!("{} ({})", quoted(&one.data, 22), size(*whole)),
+                None => String::new(),
+            },
             through,
         };
-        let entry = bundles.entry((one.what, from_step, to_step, lane)).or_insert((fresh, 0, 0, one.data.clone()));
+        let entry = bundles.entry((one.what, from_step, to_step, lane)).or_insert((fresh, 0, 0));
         entry.1 += one.bytes;
         entry.2 += 1;
         entry.0.last = (entry.2 > 1).then_some((start, arrival));
     }
-    let named = bundles.into_values().map(|(mut flow, bytes, messages, data)| {
-        if flow.what == Passing::Bytes {
-            flow.load = match messages {
-                1 => format!("{} ({})", quoted(&data, 22), size(bytes)),
-                n => format!("{} in {} pieces", size(bytes), count(n)),
-            };
+    let named = bundles.into_values().map(|(mut flow, bytes, messages)| {
+        if flow.what == Passing::Bytes && messages > 1 {
+            flow.load = format!("{} in {} pieces", size(bytes), count(messages));
         }
         flow
     });

@@ -157,7 +157,7 @@ impl<'a> Window<'a> {
 
     fn show_verdict(&mut self) {
         let Some(verdict) = &self.verdict else { return };
-        let mut lines = self.session.lines(verdict, terminal::width(), self.verbose);
+        let mut lines = self.session.lines(verdict, self.verbose, true);
         if verdict.outcome == Grade::Passed {
             lines.push(String::new());
             lines.push("n  the next exercise     s  the solution beside yours".to_owned());
@@ -247,6 +247,7 @@ impl<'a> Window<'a> {
 
     fn chosen(&mut self, key: KeyCode, index: usize) -> Result<bool> {
         let count = self.session.suite.exercises().len();
+        let page = self.height.saturating_sub(1);
         let index = match key {
             KeyCode::Char('q') => return Ok(false),
             KeyCode::Esc | KeyCode::Char('l') => {
@@ -260,6 +261,8 @@ impl<'a> Window<'a> {
             }
             KeyCode::Down | KeyCode::Char('j') => (index + 1) % count,
             KeyCode::Up | KeyCode::Char('k') => (index + count - 1) % count,
+            KeyCode::PageDown => (index + page).min(count - 1),
+            KeyCode::PageUp => index.saturating_sub(page),
             KeyCode::Home => 0,
             KeyCode::End => count - 1,
             _ => index,
@@ -393,7 +396,7 @@ impl<'a> Window<'a> {
                 Span::raw(format!("{line}█")),
                 match remark {
                     Some(remark) => Span::styled(format!("   {remark}"), colour(Color::Yellow)),
-                    None => Span::styled("   Enter runs it with these arguments, Esc leaves it", dim()),
+                    None => Span::styled("   arguments, perhaps < FILE; Enter runs it, Esc leaves it", dim()),
                 },
             ]),
             (Mode::Choosing(_), _) => Line::styled("↑↓ choose, Enter turns to it, Esc goes back", dim()),

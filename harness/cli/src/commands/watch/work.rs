@@ -1,6 +1,7 @@
 //! What is done for the learner in threads of its own, one piece at a time: a new one gives up the one under way.
 
 use std::ffi::OsString;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,10 +9,11 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use grade::{Exercise, GradeError, Grader, Item, Options, Submission, Suite, Tree};
-use observe::{Observer, Rung, Stdin, Stdout};
+use observe::{Observer, Rung, Stdin};
 
 use super::{Happening, Outcome};
 use crate::commands::{demo, run};
+use crate::input::{self, Input};
 use crate::interrupt;
 use crate::progress::Progress;
 use crate::report::hang;
@@ -22,7 +24,7 @@ use crate::terminal;
 pub(super) enum Task {
     /// Grade it.
     Grade,
-    /// Run it in the box with these arguments.
+    /// Run it in the box with this line typed: arguments, and perhaps `< FILE`.
     Run(Vec<OsString>),
     /// Run it as the demo is run, and tell what the kernel saw.
     Timeline,
@@ -94,14 +96,9 @@ impl Works {
         let grader = Grader::new(suite.clone(), observer.clone(), options);
         *self.under_way.lock().unwrap_or_else(PoisonError::into_inner) = Some(UnderWay { observer, interrupted });
         let work = move || {
-            let outcome = match task {
-                Task::Grade => graded(&grader, exercise),
-                Task::Run(words) => {
-                    Some(told(format!("{} in its box", exercise.name), ran(&grader, &exercise, &words)))
-                }
-                Task::Timeline => Some(told(format!("{} at work", exercise.name), timeline(&grader, &exercise))),
-            };
-            if let Some(outcome) = outcome {
+            // Whatever happens, the session is told: a piece of work that never came to its end would look like a slow one.
+            let done = panic::catch_unwind(AssertUnwindSafe(|| done(&grader, exercise, task)));
+            if let Some(outcome) = done.unwrap_or_else(|_| Some(Outcome::failed())) {
                 // A session that has ended wants no outcome.
                 let _ = happen.send(Happening::Done { number, outcome });
             }
@@ -117,6 +114,20 @@ impl Drop for Works {
     }
 }
 
+fn done(grader: &Grader, exercise: Exercise, task: Task) -> Option<Outcome> {
+    match task {
+        Task::Grade => graded(grader, exercise),
+        Task::Run(words) => {
+            let text = ran(grader, &exercise, &words).unwrap_or_else(|error| format!("{error:#}"));
+            Some(Outcome::Told { title: format!("{} in its box", exercise.name), text })
+        }
+        Task::Timeline => {
+            let text = timeline(grader, &exercise).unwrap_or_else(|error| error.to_string());
+            Some(Outcome::Told { title: format!("{} at work", exercise.name), text })
+        }
+    }
+}
+
 fn graded(grader: &Grader, exercise: Exercise) -> Option<Outcome> {
     let root = grader.suite().root().to_path_buf();
     let source = std::fs::read(exercise.stub_path()).unwrap_or_default();
@@ -127,25 +138,48 @@ fn graded(grader: &Grader, exercise: Exercise) -> Option<Outcome> {
     Some(Outcome::Graded { verdict: Box::new(verdict), unsaved })
 }
 
-fn told(title: String, text: Result<String, GradeError>) -> Outcome {
-    Outcome::Told { title, text: text.unwrap_or_else(|error| error.to_string()) }
-}
-
-fn ran(grader: &Grader, exercise: &Exercise, words: &[OsString]) -> Result<String, GradeError> {
+fn ran(grader: &Grader, exercise: &Exercise, words: &[OsString]) -> Result<String> {
     let submission = Submission::Tree(Tree::Exercises);
-    let seen = grader.run_with_args(exercise, &submission, words, Stdin::Empty, Stdout::Pipe)?;
+    let (input, stdin) = redirected(words)?;
+    let seen = grader.run_with_args(exercise, &submission, input.words.clone(), input.files.clone(), stdin)?;
     let mut text = terminal::visible(&seen.stdout.bytes);
     if !seen.stderr.bytes.is_empty() {
         text.push_str(&format!("\nstandard error:\n{}", terminal::visible(&seen.stderr.bytes)));
     }
-    text.push_str(&format!("\n{}\n", run::ended(&seen)));
+    text.push_str(&format!("\n{}\n", run::ended(&seen, &input)));
     if let Some(found) = &seen.hang {
         text.push_str(&hang::lines(found, &hang::namer(&seen)).join("\n"));
     }
     Ok(text)
 }
 
+/// `WORD… < FILE`, as a shell has it.
+fn redirected(words: &[OsString]) -> Result<(Input, Stdin)> {
+    match words {
+        [words @ .., arrow, path] if arrow == "<" => Ok((Input::of(words)?, Stdin::Bytes(input::read(path.as_ref())?))),
+        _ => Ok((Input::of(words)?, Stdin::Empty)),
+    }
+}
+
 fn timeline(grader: &Grader, exercise: &Exercise) -> Result<String, GradeError> {
     let demo = grader.demo_of(exercise, &Submission::Tree(Tree::Exercises))?;
     Ok(demo::told(&demo, &demo::caption(exercise, &demo), terminal::width()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arrow_before_the_last_word_gives_standard_input() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("lines");
+        std::fs::write(&file, "a\n").unwrap();
+        let words: Vec<OsString> = ["one", "<"].into_iter().map(OsString::from).chain([file.into()]).collect();
+        let (input, stdin) = redirected(&words).unwrap();
+        assert_eq!((input.words, stdin), (vec!["one".into()], Stdin::Bytes(b"a\n".to_vec())));
+        let (input, stdin) = redirected(&words[1..]).unwrap();
+        assert!(input.words.is_empty() && stdin == Stdin::Bytes(b"a\n".to_vec()));
+        assert_eq!(redirected(&words[..2]).unwrap().1, Stdin::Empty);
+    }
 }

@@ -73,7 +73,14 @@ pub fn hung(seen: &Observation, seconds: u64) -> Failure {
     let Some(hang) = &seen.hang else {
         return Failure::new(Reason::Hung, format!("The program did not end within {seconds} seconds."));
     };
-    let mut failure = Failure::new(Reason::Hung, sentence(&hang.summary));
+    let heart = hang.waiters.first().map_or_else(
+        || hang.summary.clone(),
+        |waiter| {
+            [seen.name_of(waiter.process), waiter.waits.clone()].join(" ")
+                + &waiter.because.first().map(|why| format!(": {why}")).unwrap_or_default()
+        },
+    );
+    let mut failure = Failure::new(Reason::Hung, sentence(&heart));
     for waiter in &hang.waiters {
         let place = waiter.source.as_ref().map(|s| format!(" ({s})")).unwrap_or_default();
         failure = failure.evidence(format!("{} {}{place}", seen.name_of(waiter.process), waiter.waits));

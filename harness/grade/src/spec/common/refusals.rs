@@ -7,6 +7,7 @@ use observe::Exit;
 use super::calls::injected;
 use super::endings::{command_line, ended};
 use super::text::{complaints, panicked, quoted};
+use crate::weigh::in_context;
 use crate::{Failure, Finding, Objection, Reason, Run};
 
 /// `usage`: bad usage is answered by a usage line on standard error and exit status 2.
@@ -57,6 +58,7 @@ pub fn reports(run: &Run) -> Finding {
     let reason = if faulted { Reason::FaultNotHandled } else { Reason::WrongOutput };
     let wrong = |message: String| {
         let failed = injected(run.seen).next().and_then(|e| e.source.as_ref());
+        let message = if run.plan.circumstance.is_empty() { in_context(&refused(run), &message) } else { message };
         let failure = Failure::new(reason, format!("{message} {}", wanted(run))).at(failed);
         failure.evidence(command_line(run)).evidences(complaints(run.seen)).found()
     };
@@ -94,11 +96,20 @@ fn spelled(exit: Option<Exit>) -> String {
     }
 }
 
+/// `When open missing.txt fails`.
+fn refused(run: &Run) -> String {
+    format!("When {} fails", failing_call(run))
+}
+
 fn wanted(run: &Run) -> String {
+    let reason = described(run.plan.expect.errno);
+    format!("One line is wanted, like `{}: {reason}`, and exit status 1.", failing_call(run))
+}
+
+fn failing_call(run: &Run) -> String {
     let expect = &run.plan.expect;
     let object = expect.object.as_ref().map(|o| format!(" {o}")).unwrap_or_default();
-    let call = expect.calls.first().copied().unwrap_or("the call");
-    format!("One line is wanted, like `{call}{object}: {}`, and exit status 1.", described(expect.errno))
+    format!("{}{object}", expect.calls.first().copied().unwrap_or("the call"))
 }
 
 /// What a good message would have and this one has not.

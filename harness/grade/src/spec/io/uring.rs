@@ -1,6 +1,6 @@
 //! `uring_copy`: asked for by io_uring, several requests at once.
 
-use observe::{Call, Effect, Event, InputFile, Nth, Rung, Tracing, What};
+use observe::{Call, Effect, Event, InputFile, Nth, Observation, Rung, Tracing, What};
 
 use super::{checks, onto_old, plain_plans, sized};
 use crate::spec::Spec;
@@ -22,7 +22,7 @@ pub(crate) fn uring_copy() -> Spec {
     // No fault reaches the requests themselves: they are no system calls.
     let checks = checks.into_iter().filter(|check| check.id != "short-io");
     let checks = checks.map(|check| if check.id == "usage" { check } else { check.unless(no_ring) });
-    Spec { plans, checks: checks.collect(), demo: |nonce| sized(nonce, "a copy", 500_000) }
+    Spec { plans, checks: checks.collect(), demo: |nonce| sized(nonce, "a copy", 500_000).drawn(drawing) }
 }
 
 fn plans(nonce: &mut Nonce) -> Vec<Plan> {
@@ -131,4 +131,27 @@ fn in_flight(run: &Run) -> Finding {
         "No more than {most} requests are submitted before the program waits for a result: that is read and write by other means. Submit requests for several blocks, and then wait for the first that is done."
     );
     wrong(words).at(enters.first().and_then(|(event, ..)| event.source.as_ref())).found()
+}
+
+/// What each call hands to the kernel.
+fn drawing(plan: &Plan, seen: &Observation) -> Vec<String> {
+    let run = Run { plan, seen, baseline: None, sometimes_right: false };
+    let enters = named(&run, "io_uring_enter");
+    let total: i64 = enters.iter().map(|(_, _, submitted)| submitted).sum();
+    let mut lines =
+        vec!["each # is a request, a read or a write of one block; the kernel does them meanwhile".to_owned()];
+    let mut before = 0;
+    for (number, (_, call, submitted)) in (1..).zip(&enters) {
+        let Call::Other { arguments } = call else { continue };
+        let row = [(".", before), ("#", *submitted), (" ", total - before - submitted)];
+        let row: String = row.iter().map(|(mark, count)| mark.repeat(usize::try_from(*count).unwrap_or(0))).collect();
+        let handed = if *submitted == 0 { "none".to_owned() } else { submitted.to_string() };
+        lines.push(format!("call {number:>2}  {row}  {handed:>4} handed over, waits until {} is done", arguments[2]));
+        before += submitted;
+    }
+    lines.push(format!(
+        "{total} requests in {} calls; read and write would have made {total}, and waited in each",
+        enters.len()
+    ));
+    lines
 }

@@ -1,6 +1,6 @@
 //! `map_device`: a request to the kernel by stores to a mapped device.
 
-use observe::{Call, Content, Effect, Event, InputFile, Nth, ObjectKind, On, What};
+use observe::{Call, Content, Effect, Event, InputFile, Nth, ObjectKind, Observation, On, What};
 
 use super::mapping::wrong_call;
 use crate::spec::Spec;
@@ -11,6 +11,13 @@ use crate::{Check, Finding, Nonce, Objection, Plan, Run, Stage};
 
 /// Bytes of a block.
 const BLOCK: usize = 4096;
+
+/// What lies at which offset of a ring's descriptor, as in `<linux/io_uring.h>`.
+const PARTS: [(u64, &str); 3] = [
+    (0, "submission queue: storing its tail hands the request over"),
+    (0x800_0000, "completion queue: the kernel stores the result there"),
+    (0x1000_0000, "requests: one is filled in by stores"),
+];
 
 /// `map_device FILE`
 pub(crate) fn map_device() -> Spec {
@@ -27,7 +34,7 @@ pub(crate) fn map_device() -> Spec {
             Check::seen("short-io", "it is right when writes are cut short", under_faults).unless(no_io_uring),
             Check::seen("eintr", "it is right when calls are interrupted", under_faults).unless(no_io_uring),
         ],
-        demo: |nonce| block_plan("a file", nonce, 300),
+        demo: |nonce| block_plan("a file", nonce, 300).drawn(drawing),
     }
 }
 
@@ -135,4 +142,29 @@ fn no_read(run: &Run) -> Finding {
         return Err(Objection::open("nothing was printed"));
     }
     Ok(())
+}
+
+/// The mapped parts of the device, and what moved the bytes.
+fn drawing(plan: &Plan, seen: &Observation) -> Vec<String> {
+    let rings = objects(seen, is_ring);
+    let mut lines = vec!["the device's memory, as the program has mapped it".to_owned()];
+    for (offset, what) in PARTS {
+        let len = seen.successes().find_map(|(_, _, call, _)| match call {
+            Call::Mmap { object: Some(o), offset: at, len, .. } if rings.contains(o) && *at == offset => Some(*len),
+            _ => None,
+        });
+        lines.extend(len.map(|len| format!("  offset {offset:#010x}  {len:>4} bytes  {what}")));
+    }
+    let path = plan.argument(0);
+    let read: u64 = files(seen, &path).iter().flat_map(|o| reads_of(seen, *o)).map(|read| read.bytes).sum();
+    let calls = |name: &str| {
+        let named = |event: &&Event| matches!(&event.what, What::Called { sysno, .. } if sysno.name() == name);
+        seen.events.iter().filter(named).count()
+    };
+    lines.push(format!("{} call of io_uring_enter says that there is a request", calls("io_uring_enter")));
+    lines.push(format!(
+        "{read} bytes of {path} were read by calls, {} printed: the device brought them",
+        seen.stdout.bytes.len()
+    ));
+    lines
 }
