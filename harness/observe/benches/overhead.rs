@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::Signal;
 use nix::sys::time::TimeVal;
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use observe::{Ending, Exit, Launch, Observer};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         Some(COPY) => copy(arguments[1].parse().expect("a count")),
         Some(FORK) => fork(),
         Some(FILTER) => return filtered(&arguments[1]),
-        Some(STOP) => stopped(&arguments[1]),
+        Some(STOP) => stopped(&arguments[1..]),
         pairs => {
             let pairs = pairs.map_or(11, |text| text.parse().expect("how many pairs of runs"));
             return compare(pairs);
@@ -95,47 +96,69 @@ fn filtered(count: &str) -> ExitCode {
     panic!("{error}");
 }
 
-/// Traces the copying program's reads and writes: two stops each, and one question, which is the least that tells a
-/// call and its result.
-fn stopped(count: &str) {
-    let filter = filter(&[libc::SYS_read, libc::SYS_write], SeccompAction::Trace(0));
+/// Traces a program's transfers, or its children with their pipes, by the fewest stops and questions that tell each call
+/// and its result.
+fn stopped(arguments: &[String]) {
+    let calls: &[libc::c_long] = match arguments[0].as_str() {
+        COPY => &[libc::SYS_read, libc::SYS_write],
+        _ => &[libc::SYS_pipe2, libc::SYS_clone, libc::SYS_close, libc::SYS_wait4, libc::SYS_exit_group],
+    };
+    let filter = filter(calls, SeccompAction::Trace(0));
     let mut command = Command::new("/proc/self/exe");
-    command.args([COPY, count]);
+    command.args(arguments);
     let prepare = move || {
         ptrace::traceme()?;
         apply_filter(&filter).map_err(|_| io::ErrorKind::PermissionDenied.into())
     };
     // SAFETY: between fork and exec it makes system calls alone.
     unsafe { command.pre_exec(prepare) };
-    let pid = Pid::from_raw(command.spawn().expect("a program").id().cast_signed());
-    waitpid(pid, None).expect("its exec");
-    ptrace::setoptions(
-        pid,
-        Options::PTRACE_O_EXITKILL | Options::PTRACE_O_TRACESECCOMP | Options::PTRACE_O_TRACESYSGOOD,
-    )
-    .expect("options");
-    ptrace::cont(pid, None).expect("it goes on");
+    let program = Pid::from_raw(command.spawn().expect("a program").id().cast_signed());
+    waitpid(program, None).expect("its exec");
+    let options = Options::PTRACE_O_EXITKILL
+        | Options::PTRACE_O_TRACESECCOMP
+        | Options::PTRACE_O_TRACESYSGOOD
+        | Options::PTRACE_O_TRACEFORK;
+    ptrace::setoptions(program, options).expect("options");
+    ptrace::cont(program, None).expect("it goes on");
     loop {
-        match waitpid(pid, None).expect("a stop") {
-            WaitStatus::PtraceEvent(..) => {
-                call_information(pid).expect("a call");
-                ptrace::syscall(pid, None).expect("it goes on");
+        match waitpid(None, Some(WaitPidFlag::__WALL)).expect("a stop") {
+            WaitStatus::PtraceEvent(pid, _, libc::PTRACE_EVENT_SECCOMP) => {
+                // The births and ends are reported, and to close a pipe does not fail.
+                match call_information(pid).expect("a call") {
+                    libc::SYS_clone | libc::SYS_close | libc::SYS_exit_group => ptrace::cont(pid, None),
+                    _ => ptrace::syscall(pid, None),
+                }
+                .expect("it goes on");
             }
-            WaitStatus::PtraceSyscall(_) => {
+            WaitStatus::PtraceEvent(pid, ..) => {
+                ptrace::getevent(pid).expect("a child");
+                ptrace::cont(pid, None).expect("it goes on");
+            }
+            WaitStatus::PtraceSyscall(pid) => {
                 call_information(pid).expect("a result");
                 ptrace::cont(pid, None).expect("it goes on");
             }
-            WaitStatus::Exited(_, 0) => break,
+            WaitStatus::Stopped(pid, signal) => {
+                // A child begins with a stop that is no signal of the program's.
+                let signal = Some(signal).filter(|signal| *signal != Signal::SIGSTOP);
+                ptrace::cont(pid, signal).expect("it goes on");
+            }
+            WaitStatus::Exited(pid, 0) if pid == program => break,
+            WaitStatus::Exited(_, 0) => {}
             other => panic!("{other:?}"),
         }
     }
 }
 
-fn call_information(pid: Pid) -> nix::Result<()> {
-    let mut information = std::mem::MaybeUninit::<libc::ptrace_syscall_info>::uninit();
-    let (len, into) = (size_of_val(&information), information.as_mut_ptr());
+/// What a thread has stopped at: the number of a call, at its entry.
+fn call_information(pid: Pid) -> nix::Result<libc::c_long> {
+    // SAFETY: all zeros is a valid value.
+    let mut information: libc::ptrace_syscall_info = unsafe { std::mem::zeroed() };
+    let (len, into) = (size_of_val(&information), std::ptr::from_mut(&mut information));
     // SAFETY: the kernel writes at most as many bytes as it is told there are.
-    Errno::result(unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, pid.as_raw(), len, into) }).map(drop)
+    Errno::result(unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, pid.as_raw(), len, into) })?;
+    // SAFETY: the number of a call lies at the same place for both kinds of entry, and any bytes are a number.
+    Ok(unsafe { information.u.entry.nr } as libc::c_long)
 }
 
 /// A program, run by itself.
@@ -264,13 +287,15 @@ fn compare(count: usize) -> ExitCode {
     let forks = [FORK];
     let r = pairs(count, || observed(&forks, |_| {}), || bare(&forks), ratio);
     report("500 children over pipes: to bare", r, "at most 2.0", &|r| r <= 2.0);
+    let r = pairs(count, || bare(&[STOP, FORK]), || bare(&forks), ratio);
+    told("    floor: a tracer that only stops and goes on: to bare", r);
 
     let asked = [COPY, &ASKED.to_string()];
     if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok() {
         let ours = || observed(&asked, |l| l.watch.transfers = true);
         let r = pairs(count, || straced("read,write", &asked), ours, ratio);
         report("50,000 reads and writes, asked about: strace's time to ours", r, "at least 2", &|r| r >= 2.0);
-        let least = || bare(&[STOP, asked[1]]);
+        let least = || bare(&[STOP, COPY, asked[1]]);
         let r = pairs(count, || straced("read,write", &asked), least, ratio);
         told("    floor: strace's time to that of a tracer that only stops and goes on", r);
     } else {

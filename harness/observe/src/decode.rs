@@ -147,6 +147,7 @@ fn descriptor_call(caller: &Caller<'_>, sysno: Sysno, a: [u64; 6]) -> Option<Cal
         libc::SYS_socketpair => {
             Call::Socketpair { first_fd: -1, second_fd: -1, kind: a[1] as i32, object: None, peer: None }
         }
+        libc::SYS_pidfd_getfd => new(libc::O_CLOEXEC as u64),
         libc::SYS_memfd_create | libc::SYS_eventfd2 | libc::SYS_timerfd_create | libc::SYS_pidfd_open => new(a[1]),
         libc::SYS_socket => new(a[1]),
         libc::SYS_signalfd4 | libc::SYS_accept4 => new(a[3]),
@@ -156,8 +157,7 @@ fn descriptor_call(caller: &Caller<'_>, sysno: Sysno, a: [u64; 6]) -> Option<Cal
         | libc::SYS_inotify_init
         | libc::SYS_signalfd
         | libc::SYS_accept
-        | libc::SYS_perf_event_open
-        | libc::SYS_pidfd_getfd => new(0),
+        | libc::SYS_perf_event_open => new(0),
         libc::SYS_io_uring_setup => new(memory::half(caller.tid, a[1] + URING_FLAGS).map_or(0, u64::from)),
         libc::SYS_lseek => Call::Seek { fd, object, offset: a[1] as i64, whence: a[2] as i32 },
         libc::SYS_fsync | libc::SYS_fdatasync | libc::SYS_sync_file_range | libc::SYS_syncfs => {

@@ -29,7 +29,7 @@ pub use calls::{Call, Sysno};
 pub use hang::{Culprit, Hang, Waiter};
 pub use observation::{
     Access, Descriptor, Descriptors, Disposition, Ending, Event, Exit, FileKind, FileLeft, Object, ObjectId,
-    ObjectKind, Observation, Output, Page, Pages, Process, ProcessId, Snapshot, SourceLine, Tracing, What,
+    ObjectKind, Observation, Output, Page, Pages, Process, ProcessId, Snapshot, SourceLine, Stack, Tracing, What,
 };
 pub use observer::{Observer, explain, supervise_if_asked};
 pub use plan::{

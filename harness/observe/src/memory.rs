@@ -12,6 +12,12 @@ pub(crate) const PAGE: u64 = 4096;
 /// Reads up to `len` bytes; fewer where the memory ends.
 pub(crate) fn read(tid: i32, address: u64, len: usize) -> Vec<u8> {
     let mut buffer = vec![0; len];
+    if len > 0 && address % PAGE + len as u64 <= PAGE {
+        let remote = [RemoteIoVec { base: address as usize, len }];
+        let got = process_vm_readv(Pid::from_raw(tid), &mut [IoSliceMut::new(&mut buffer)], &remote);
+        buffer.truncate(got.unwrap_or(0));
+        return buffer;
+    }
     let mut done = 0;
     // One remote vector a page: a transfer stops at the first vector that cannot be read whole.
     while done < len {

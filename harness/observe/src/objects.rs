@@ -188,6 +188,8 @@ pub(crate) fn apply(table: &mut Descriptors, call: &Call, value: i64, resolved: 
                 table.insert(fd, Descriptor { object: *object, access, close_on_exec });
             }
         }
+        // A descriptor put onto itself stays as it is.
+        Call::Dup { fd, onto, .. } if *onto == Some(*fd) => {}
         Call::Dup { fd, close_on_exec, .. } => {
             if let Some(old) = table.get(fd).copied() {
                 table.insert(value as i32, Descriptor { close_on_exec: *close_on_exec, ..old });
@@ -211,6 +213,11 @@ pub(crate) fn apply(table: &mut Descriptors, call: &Call, value: i64, resolved: 
         Call::Fcntl { fd, command, argument, .. } if *command == libc::F_SETFD => {
             if let Some(d) = table.get_mut(fd) {
                 d.close_on_exec = *argument as i32 & libc::FD_CLOEXEC != 0;
+            }
+        }
+        Call::Ioctl { fd, request, .. } if [libc::FIOCLEX, libc::FIONCLEX].contains(request) => {
+            if let Some(d) = table.get_mut(fd) {
+                d.close_on_exec = *request == libc::FIOCLEX;
             }
         }
         _ => {}

@@ -1,7 +1,9 @@
 //! What was seen of one launch: a value, complete in itself, that checks and pictures are made from.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -148,12 +150,36 @@ pub struct Event {
     /// Where in the program's own source, if asked for and known.
     pub source: Option<SourceLine>,
     /// Function names from the call outwards to `main`, as far as they are known; only with a source line asked for.
-    pub stack: Vec<String>,
+    pub stack: Stack,
     /// The pages of the mapping that was just made or is about to go; at a fork (the child's) and at the end those of each
     /// mapping that the program's own code made and has still. Only if asked for.
     pub pages: Vec<Pages>,
     /// What.
     pub what: What,
+}
+
+/// Names of functions, from the innermost outwards. Those who came from the same place share them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<String>", into = "Vec<String>")]
+pub struct Stack(Arc<[String]>);
+
+impl From<Vec<String>> for Stack {
+    fn from(names: Vec<String>) -> Stack {
+        Stack(names.into())
+    }
+}
+
+impl From<Stack> for Vec<String> {
+    fn from(stack: Stack) -> Vec<String> {
+        stack.to_vec()
+    }
+}
+
+impl Deref for Stack {
+    type Target = [String];
+    fn deref(&self) -> &[String] {
+        &self.0
+    }
 }
 
 /// What the page tables say of a mapping.

@@ -103,8 +103,10 @@ impl Observer {
         let interrupted = pool.interrupted;
         match outcome {
             Ok(_) if interrupted => Err(ObserveError::Interrupted),
-            Ok(Reply::Seen(observation)) => {
+            Ok(Reply::Seen(mut observation, stacks)) => {
                 pool.idle.push(supervisor);
+                drop(pool);
+                stacks.give_back(&mut observation.events);
                 Ok(*observation)
             }
             other => {

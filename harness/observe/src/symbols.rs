@@ -16,14 +16,14 @@ use memmap2::Mmap;
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
 
 use crate::memory::{self, PAGE};
-use crate::observation::SourceLine;
+use crate::observation::{SourceLine, Stack};
 use crate::process_files::{self, Region};
 
 /// Frames looked at, at most; deeper stacks are recursion that nobody reads.
 const DEPTH: usize = 64;
 /// Stack bytes fetched page by page; deeper words are fetched singly.
 const STACK_KEPT: u64 = 16 << 10;
-/// Stacks remembered for each address space.
+/// Stacks, and ways up them, remembered for each address space.
 const TRACES: usize = 4096;
 /// Images kept between launches: what one program maps. Two forks of each launch copy the tables of this memory.
 const KEPT: usize = 4;
@@ -225,7 +225,7 @@ impl Images {
 pub(crate) struct AddressSpace(Rc<Code>);
 
 /// A line of the program's own source, and the function names outwards to `main`.
-type Trace = (Option<SourceLine>, Vec<String>);
+type Trace = (Option<SourceLine>, Stack);
 
 #[derive(Default)]
 struct Code {
@@ -235,6 +235,72 @@ struct Code {
     rules: RefCell<CacheX86_64>,
     /// What the stacks met so far mean. Few calls come from a stack that is new.
     traces: RefCell<HashMap<Vec<u64>, Trace>>,
+    /// The last way up from an instruction, a stack and a frame pointer: a call in a loop goes it again.
+    walks: RefCell<HashMap<(u64, u64, u64), Walk>>,
+}
+
+/// One way up a stack. It depends on nothing but the words met on it.
+struct Walk {
+    /// Bytes of the stack that it goes through.
+    reach: usize,
+    met: Vec<(u64, u64)>,
+    trace: Trace,
+}
+
+impl Walk {
+    fn is_same(&self, words: &mut Words) -> bool {
+        self.met.iter().all(|(address, word)| words.at(*address) == Some(*word))
+    }
+}
+
+/// The words of a thread's stack, and what was met of them.
+struct Words {
+    tid: i32,
+    /// Where the bytes begin.
+    from: u64,
+    bytes: Vec<u8>,
+    met: Vec<(u64, u64)>,
+    /// One could not be read.
+    missed: bool,
+}
+
+impl Words {
+    fn at(&mut self, address: u64) -> Option<u64> {
+        let wanted = address.saturating_sub(self.from).saturating_add(8);
+        // Page by page, as far as the frames go: whoever reads on beyond the stack may reach, and so make, a page
+        // of another mapping, and the program would find it touched.
+        while (self.bytes.len() as u64) < wanted && wanted <= STACK_KEPT {
+            let next = self.from + self.bytes.len() as u64;
+            let page = memory::read(self.tid, next, (PAGE - next % PAGE) as usize);
+            if page.is_empty() {
+                break;
+            }
+            self.bytes.extend(page);
+        }
+        let within = address
+            .checked_sub(self.from)
+            .and_then(|at| self.bytes.get(at as usize..at as usize + 8))
+            .and_then(|b| b.try_into().ok())
+            .map(u64::from_le_bytes);
+        let word = within.or_else(|| memory::word(self.tid, address));
+        self.missed |= word.is_none();
+        self.met.extend(word.map(|word| (address, word)));
+        word
+    }
+
+    fn into_walk(self, trace: Trace) -> Walk {
+        let above = |(address, _): &(u64, u64)| address.saturating_sub(self.from) as usize + 8;
+        let reach = self.met.iter().map(above).max().unwrap_or(0).min(self.bytes.len());
+        Walk { reach, met: self.met, trace }
+    }
+}
+
+/// Remembers one more, but not too many.
+fn keep<K: Eq + std::hash::Hash, V>(known: &mut HashMap<K, V>, key: K, value: V) {
+    if known.len() >= TRACES {
+        known.clear();
+    }
+    known.insert(key, value);
 }
 
 /// Where execution starts after exec: breakpoints that tell the loader and runtime from the program.
@@ -294,26 +360,26 @@ impl AddressSpace {
         if self.module(ip).is_none() {
             self.reload(pid, images, program);
         }
-        let mut stack = Vec::new();
-        let mut read_stack = |address: u64| -> Result<u64, ()> {
-            let wanted = address.saturating_sub(sp).saturating_add(8);
-            // Page by page, as far as the frames go: whoever reads on beyond the stack may reach, and so make, a page
-            // of another mapping, and the program would find it touched.
-            while (stack.len() as u64) < wanted && wanted <= STACK_KEPT {
-                let from = sp + stack.len() as u64;
-                let page = memory::read(tid, from, (PAGE - from % PAGE) as usize);
-                if page.is_empty() {
-                    break;
-                }
-                stack.extend(page);
-            }
-            let within = address
-                .checked_sub(sp)
-                .and_then(|at| stack.get(at as usize..at as usize + 8))
-                .and_then(|b| b.try_into().ok())
-                .map(u64::from_le_bytes);
-            within.or_else(|| memory::word(tid, address)).ok_or(())
-        };
+        let pointers = (ip, sp, bp);
+        let walks = self.0.walks.borrow();
+        let known = walks.get(&pointers);
+        let bytes = known.map_or_else(Vec::new, |walk| memory::read(tid, sp, walk.reach));
+        let mut words = Words { tid, from: sp, bytes, met: Vec::new(), missed: false };
+        if let Some(walk) = known.filter(|walk| walk.is_same(&mut words)) {
+            return walk.trace.clone();
+        }
+        drop(walks);
+        words.met.clear();
+        let trace = self.walk(pointers, &mut words);
+        if !words.missed {
+            keep(&mut self.0.walks.borrow_mut(), pointers, words.into_walk(trace.clone()));
+        }
+        trace
+    }
+
+    /// Unwinds a stack, and finds out what it means.
+    fn walk(&self, (ip, sp, bp): (u64, u64, u64), words: &mut Words) -> Trace {
+        let mut read_stack = |address: u64| words.at(address).ok_or(());
         let mut frames = Vec::new();
         {
             let (code, registers) = (&*self.0, UnwindRegsX86_64::new(ip, sp, bp));
@@ -331,11 +397,7 @@ impl AddressSpace {
             return known.clone();
         }
         let trace = self.meaning(&frames);
-        let mut traces = self.0.traces.borrow_mut();
-        if traces.len() >= TRACES {
-            traces.clear();
-        }
-        traces.insert(frames, trace.clone());
+        keep(&mut self.0.traces.borrow_mut(), frames, trace.clone());
         trace
     }
 
@@ -353,10 +415,10 @@ impl AddressSpace {
                     functions.push(place.function.clone());
                 }
                 if ended {
-                    return (line, functions);
+                    return (line, functions.into());
                 }
             }
         }
-        (line, functions)
+        (line, functions.into())
     }
 }

@@ -72,27 +72,37 @@ impl Run<'_> {
             self.ends(tid, process, Exit::Code((arguments[0] & 0xff) as i32));
             return Some(resume);
         }
-        if self.surely_closes(process, event)
+        if let Some(value) = self.sure_result(process, event)
             && let Some(in_call) = self.threads.get_mut(&tid).and_then(|t| t.call.take_if(|call| call.untouched()))
         {
-            self.returned(tid, process, &in_call, Ok(0));
+            self.returned(tid, process, &in_call, Ok(value));
             return Some(Resume::Go(0));
         }
         Some(resume)
     }
 
-    /// Whether a call closes a descriptor that is certainly open, of a kind whose closing cannot fail: then nothing is
-    /// to be learnt at its exit. A file is none of these, since it may lie on another machine.
-    fn surely_closes(&self, process: ProcessId, event: Option<usize>) -> bool {
-        let Some(index) = event else { return false };
-        let What::Called { call: Call::Close { object: Some(object), .. }, .. } = &self.events[index].what else {
-            return false;
+    /// The result of a call on a descriptor that is certainly open, where it can be no other: then nothing is to be
+    /// learnt at its exit. To close cannot fail, but for a file, since it may lie on another machine; and whether a
+    /// descriptor is closed at exec, which the standard library asks before each close in the dev profile, is known of
+    /// those whose making told it.
+    fn sure_result(&self, process: ProcessId, event: Option<usize>) -> Option<i64> {
+        let What::Called { call, .. } = &self.events[event?].what else { return None };
+        let (fd, object, asks) = match call {
+            Call::Close { fd, object } => (*fd, (*object)?, false),
+            Call::Fcntl { fd, object, command: libc::F_GETFD, .. } => (*fd, (*object)?, true),
+            _ => return None,
         };
-        let kind = &self.registry.get(*object).kind;
-        matches!(kind, ObjectKind::Pipe | ObjectKind::Fifo(_) | ObjectKind::Socket | ObjectKind::Memfd)
-            && !self.tables_uncertain
-            && !self.holds.after_calls()
-            && self.has_one_thread(process)
+        let sure = match self.registry.get(object).kind {
+            ObjectKind::Pipe | ObjectKind::Fifo(_) | ObjectKind::Socket => true,
+            ObjectKind::Memfd => !asks,
+            ObjectKind::File(_) => asks,
+            _ => false,
+        };
+        if !sure || self.tables_uncertain || self.holds.after_calls() || !self.has_one_thread(process) {
+            return None;
+        }
+        let open = self.members[process.0 as usize].table.get(&fd)?;
+        Some(if asks && open.close_on_exec { i64::from(libc::FD_CLOEXEC) } else { 0 })
     }
 
     fn has_one_thread(&self, process: ProcessId) -> bool {

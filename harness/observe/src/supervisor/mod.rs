@@ -21,6 +21,7 @@ mod quiet;
 mod root;
 mod run;
 mod scratch;
+pub(crate) mod stacks;
 mod stops;
 mod streams;
 mod tracee;
@@ -112,7 +113,7 @@ pub(crate) fn serve(rights: Rights) -> ! {
         while let Some((launch, program)) = channel.next_launch()? {
             group = group.and_then(Group::renewed);
             let reply = match one(&launch, &program, &mut images, &channel, group.as_ref()) {
-                Ok(Some(observation)) => Reply::Seen(Box::new(observation)),
+                Ok(Some(observation)) => Reply::seen(observation),
                 Ok(None) => break,
                 Err(text) => Reply::Failed(text),
             };

@@ -11,14 +11,23 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use serde::{Deserialize, Serialize};
 
+use super::stacks::Stacks;
 use crate::observation::Observation;
 use crate::plan::Launch;
 
 /// A supervisor's answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Reply {
-    Seen(Box<Observation>),
+    /// The events' stacks come apart from them.
+    Seen(Box<Observation>, Stacks),
     Failed(String),
+}
+
+impl Reply {
+    pub(super) fn seen(mut observation: Observation) -> Reply {
+        let stacks = Stacks::take_from(&mut observation.events);
+        Reply::Seen(Box::new(observation), stacks)
+    }
 }
 
 /// Either side of the socket.

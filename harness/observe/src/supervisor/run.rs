@@ -21,7 +21,7 @@ use super::usage::Usage;
 use crate::hang::Hang;
 use crate::objects::Registry;
 use crate::observation::{
-    Access, Descriptor, Descriptors, Ending, Event, Exit, ObjectKind, Observation, ProcessId, Tracing, What,
+    Access, Descriptor, Descriptors, Ending, Event, Exit, ObjectKind, Observation, ProcessId, Stack, Tracing, What,
 };
 use crate::plan::{Launch, Rung};
 use crate::process_files;
@@ -189,7 +189,7 @@ impl<'a> Run<'a> {
             thread,
             startup,
             source: None,
-            stack: Vec::new(),
+            stack: Stack::default(),
             pages: Vec::new(),
             what,
         });

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::look::{Snapshot, Task};
 use crate::arch;
 use crate::memory;
-use crate::observation::{Event, SourceLine, What};
+use crate::observation::{Event, SourceLine, Stack, What};
 use crate::process_files;
 use crate::symbols::{AddressSpace, Images};
 
@@ -31,7 +31,7 @@ pub(crate) enum Asking {
 pub(super) struct Place {
     pub(super) line: Option<SourceLine>,
     /// Function names outwards to `main`.
-    pub(super) functions: Vec<String>,
+    pub(super) functions: Stack,
     /// When the call that it is in began, since the program's start.
     pub(super) since: Option<Duration>,
 }
@@ -74,17 +74,17 @@ impl Finder<'_> {
         }
     }
 
-    fn live(&mut self, pid: i32, task: &Task) -> (Option<SourceLine>, Vec<String>) {
+    fn live(&mut self, pid: i32, task: &Task) -> (Option<SourceLine>, Stack) {
         let blocked = matches!(task.state.letter, 'S' | 'D') && !task.stopped;
         let pointers = if blocked { blocked_at(pid, task.tid) } else { self.running_at(task.tid) };
-        let Some((ip, sp, bp)) = pointers else { return (None, Vec::new()) };
+        let Some((ip, sp, bp)) = pointers else { return (None, Stack::default()) };
         let space = self.spaces.entry(pid).or_insert_with(|| {
             let mut space = AddressSpace::default();
             space.reload(pid, self.images, self.program);
             space
         });
         let guesses = bp.map_or_else(|| frames_above(pid, task.tid, sp, space), |bp| vec![bp]);
-        let mut best = (None, Vec::new());
+        let mut best = (None, Stack::default());
         for bp in guesses {
             let found = space.trace(pid, task.tid, (ip, sp, bp), self.images, self.program);
             let whole = found.0.is_some() && found.1.last().is_some_and(|f| f == "main" || f.ends_with("::main"));

@@ -1,5 +1,6 @@
 //! What the observer says of small programs whose doings are known. The programs are real, and so are their boxes.
 
+mod descriptors;
 mod hangs;
 mod programs;
 mod starved;
@@ -19,6 +20,9 @@ pub struct Bench {
 
 fn main() {
     observe::supervise_if_asked();
+    if std::env::args().nth(1).as_deref() == Some(descriptors::ARGUMENT) {
+        return descriptors::ask();
+    }
     let arguments = Arguments::from_args();
     let bench = Bench {
         observer: Observer::new(),
@@ -35,6 +39,7 @@ fn main() {
         trials.push(Trial::test(format!("waiting::{name}_is_no_hang"), move || Ok(waits(&with, &name)?)));
     }
     trials.push(starved::trial(&bench.observer, &Programs::compile(&programs::root().join("fixtures/starved"))));
+    trials.push(descriptors::trial(&bench.observer));
     trials.extend(strace::trials(&bench.observer, &bench.waiting));
     libtest_mimic::run(&arguments, trials).exit();
 }

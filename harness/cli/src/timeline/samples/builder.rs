@@ -75,7 +75,7 @@ impl Scenario {
             startup: false,
             source,
             pages: Vec::new(),
-            stack: Vec::new(),
+            stack: observe::Stack::default(),
             what,
         });
     }
