@@ -78,7 +78,7 @@ fn print(byte: u8) -> Result<(), String> {
 
 /// The next byte of standard input, if there is one.
 fn next_byte() -> Result<Option<u8>, String> {
-    io::stdin().bytes().next().transpose().map_err(failed("read stdin"))
+    io::stdin().lock().bytes().next().transpose().map_err(failed("read stdin"))
 }
 
 /// A processor that is to run the guest's code, and what it needs for that.
