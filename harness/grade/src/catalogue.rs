@@ -318,6 +318,15 @@ const ROWS: &[Row] = &[
         spec: spec::address_space::large_pages,
     },
     Row {
+        name: "mmio_console",
+        module: ADDRESS_SPACE,
+        file: "mmio_console.rs",
+        kind: Kind::Write,
+        usage: "mmio_console GUEST",
+        title: "a device that is a program",
+        spec: spec::address_space::mmio_console,
+    },
+    Row {
         name: "block_tags",
         module: ALLOCATOR,
         file: "block_tags.rs",

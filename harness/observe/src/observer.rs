@@ -13,7 +13,7 @@ use crate::ObserveError;
 use crate::observation::Observation;
 use crate::plan::Launch;
 use crate::supervisor::protocol::{Channel, Reply};
-pub(crate) use crate::supervisor::{ARGUMENT, KEEP_RIGHTS, ONLY_TRY};
+pub(crate) use crate::supervisor::{ARGUMENT, ONLY_TRY, Rights};
 
 /// Where launches are run: a pool of supervisors, kept between launches. Cheap to clone and usable from many threads.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +39,7 @@ const LEAVE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 struct Supervisor {
     number: u64,
-    here: bool,
+    rights: Rights,
     channel: Channel,
     process: Child,
 }
@@ -59,19 +59,16 @@ fn supervisor_failed(error: impl std::fmt::Display) -> ObserveError {
 }
 
 impl Supervisor {
-    fn start(number: u64, here: bool) -> Result<Supervisor, ObserveError> {
+    fn start(number: u64, rights: Rights) -> Result<Supervisor, ObserveError> {
         let (ours, theirs) = UnixStream::pair().map_err(supervisor_failed)?;
         let mut command = Command::new("/proc/self/exe");
-        command.arg(ARGUMENT);
-        if here {
-            command.arg(KEEP_RIGHTS);
-        }
         let process = command
+            .args([ARGUMENT, rights.argument()])
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .spawn()
             .map_err(supervisor_failed)?;
-        Ok(Supervisor { number, here, channel: Channel::new(ours), process })
+        Ok(Supervisor { number, rights, channel: Channel::new(ours), process })
     }
 }
 
@@ -96,7 +93,7 @@ impl Observer {
         if program.metadata().map_err(unusable)?.is_dir() {
             return Err(unusable(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
         }
-        let mut supervisor = self.take(launch.here)?;
+        let mut supervisor = self.take(Rights::of(launch))?;
         // A deadline may be put off by twice its length.
         let patience = launch.deadline.saturating_mul(3).saturating_add(PATIENCE);
         let channel = &mut supervisor.channel;
@@ -123,16 +120,16 @@ impl Observer {
         }
     }
 
-    fn take(&self, here: bool) -> Result<Supervisor, ObserveError> {
+    fn take(&self, rights: Rights) -> Result<Supervisor, ObserveError> {
         let mut pool = self.pool();
         if pool.interrupted {
             return Err(ObserveError::Interrupted);
         }
-        let supervisor = match pool.idle.iter().position(|s| s.here == here) {
+        let supervisor = match pool.idle.iter().position(|s| s.rights == rights) {
             Some(index) => pool.idle.swap_remove(index),
             None => {
                 pool.started += 1;
-                Supervisor::start(pool.started, here)?
+                Supervisor::start(pool.started, rights)?
             }
         };
         let handle = supervisor.channel.handle().map_err(supervisor_failed)?;
@@ -156,13 +153,13 @@ impl Observer {
 pub fn supervise_if_asked() {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|a| a == ARGUMENT) {
-        let second = arguments.next();
-        if second.as_ref().is_some_and(|a| a == ONLY_TRY) {
+        let second = arguments.next().unwrap_or_default();
+        if second == ONLY_TRY {
             // Whoever tries the box wants to know what group that is in.
             print!("{}", std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default());
             std::process::exit(0);
         }
-        crate::supervisor::serve(second.is_some_and(|a| a == KEEP_RIGHTS));
+        crate::supervisor::serve(Rights::named(&second).unwrap_or(Rights::Ordinary));
     }
 }
 

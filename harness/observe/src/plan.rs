@@ -44,6 +44,8 @@ pub struct Launch {
     pub faults: Vec<Fault>,
     /// What the harness does to the program from outside while it runs.
     pub actions: Vec<Action>,
+    /// The program may make virtual machines, where the machine lets its user: it finds `/dev/kvm`.
+    pub kvm: bool,
     /// Which rung of the containment ladder; `None` takes the best the machine has.
     pub rung: Option<Rung>,
     /// Run in the caller's own directory, with the caller's files, environment and rights, instead of in a box:
@@ -74,6 +76,7 @@ impl Launch {
             elide_sleeps: false,
             faults: Vec::new(),
             actions: Vec::new(),
+            kvm: false,
             rung: None,
             here: false,
         }

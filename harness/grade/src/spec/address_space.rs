@@ -1,6 +1,7 @@
 //! Address spaces: arithmetic on addresses, tables that a machine takes for its own, and what the real ones do.
 
 mod arithmetic;
+mod console;
 mod dirty_track;
 mod fault_kinds;
 mod fault_report;
@@ -18,6 +19,7 @@ mod tlb;
 mod user_pager;
 
 pub(crate) use arithmetic::{address_split, page_math};
+pub(crate) use console::mmio_console;
 pub(crate) use dirty_track::dirty_track;
 pub(crate) use fault_kinds::fault_kinds;
 pub(crate) use fault_report::fault_report;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
@@ -12,8 +13,8 @@ use nix::sys::signal::kill;
 use nix::unistd::getppid;
 
 use super::filters;
-use super::root::{DEVICES, SYSTEM};
-use crate::plan::Rung;
+use super::root::{SYSTEM, devices};
+use crate::plan::{Launch, Rung};
 
 /// The newest rights that this crate asks for; an older kernel enforces those that it knows.
 const RIGHTS: ABI = ABI::V6;
@@ -66,14 +67,14 @@ pub(super) fn signals() -> bool {
 
 /// Lets the program reach the system's own files, its executable, its terminal and its working directory (which this
 /// process is in), and nothing else; and signal nobody outside the box. Does as much of that as the kernel knows how to.
-pub(super) fn files(program: &File, rung: Rung, terminal: Option<&OwnedFd>) -> Result<(), String> {
+pub(super) fn files(launch: &Launch, program: &File, rung: Rung, terminal: Option<&OwnedFd>) -> Result<(), String> {
     if !Landlock::of_this_kernel().files() {
         return Ok(());
     }
-    restrict(program, rung, terminal).map_err(|e| format!("Landlock: {e}"))
+    restrict(launch, program, rung, terminal).map_err(|e| format!("Landlock: {e}"))
 }
 
-fn restrict(program: &File, rung: Rung, terminal: Option<&OwnedFd>) -> Result<(), RulesetError> {
+fn restrict(launch: &Launch, program: &File, rung: Rung, terminal: Option<&OwnedFd>) -> Result<(), RulesetError> {
     let all = AccessFs::from_all(RIGHTS);
     let read = AccessFs::from_read(RIGHTS);
     let mut asked = Ruleset::default()
@@ -87,7 +88,7 @@ fn restrict(program: &File, rung: Rung, terminal: Option<&OwnedFd>) -> Result<()
     for place in SYSTEM.iter().chain(&["/proc"]) {
         rules = allow(rules, place, read)?;
     }
-    for device in DEVICES {
+    for device in devices(launch) {
         rules = allow(rules, device, all)?;
     }
     if rung == Rung::F {
@@ -102,7 +103,11 @@ fn restrict(program: &File, rung: Rung, terminal: Option<&OwnedFd>) -> Result<()
     Ok(())
 }
 
-fn allow(rules: RulesetCreated, place: &str, access: BitFlags<AccessFs>) -> Result<RulesetCreated, RulesetError> {
+fn allow(
+    rules: RulesetCreated,
+    place: impl AsRef<Path>,
+    access: BitFlags<AccessFs>,
+) -> Result<RulesetCreated, RulesetError> {
     match PathFd::new(place) {
         Ok(fd) => rules.add_rule(PathBeneath::new(fd, access).set_compatibility(CompatLevel::BestEffort)),
         // What a machine lacks needs no rule.

@@ -173,7 +173,7 @@ impl Inside<'_> {
         let environment = self.environment();
         if !self.launch.here {
             let terminal = ends.terminal.then_some(&ends.stdout);
-            confine::files(self.program, self.rung, terminal)?;
+            confine::files(self.launch, self.program, self.rung, terminal)?;
         }
         if self.trace || !self.launch.here {
             nix::sys::prctl::set_no_new_privs().map_err(describe("no_new_privs"))?;

@@ -27,8 +27,10 @@ mod tracee;
 mod usage;
 mod workdir;
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -44,10 +46,44 @@ use protocol::{Channel, Reply};
 
 /// First argument of an executable that is to be a supervisor.
 pub(crate) const ARGUMENT: &str = "--become-supervisor";
-/// Second argument: rights are kept, because commands are the user's own.
-pub(crate) const KEEP_RIGHTS: &str = "--keep-rights";
 /// Second argument: nothing is to be done. A box is tried with it.
 pub(crate) const ONLY_TRY: &str = "--only-try";
+
+/// What a supervisor keeps of the rights of whoever starts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rights {
+    /// Root becomes an ordinary user.
+    Ordinary,
+    /// And stays in the group that may make virtual machines, as such a user would be.
+    Kvm,
+    /// All of them, because commands are the user's own.
+    All,
+}
+
+impl Rights {
+    /// What a launch needs.
+    pub(crate) fn of(launch: &Launch) -> Rights {
+        match (launch.here, launch.kvm) {
+            (true, _) => Rights::All,
+            (false, true) => Rights::Kvm,
+            (false, false) => Rights::Ordinary,
+        }
+    }
+
+    /// As a supervisor's second argument.
+    pub(crate) fn argument(self) -> &'static str {
+        match self {
+            Rights::Ordinary => "--keep-no-rights",
+            Rights::Kvm => "--keep-kvm",
+            Rights::All => "--keep-rights",
+        }
+    }
+
+    /// From it.
+    pub(crate) fn named(argument: &OsStr) -> Option<Rights> {
+        [Rights::Ordinary, Rights::Kvm, Rights::All].into_iter().find(|rights| argument == rights.argument())
+    }
+}
 
 /// User and group of the supervisor, as they are outside any user namespace.
 static OUTER_IDS: OnceLock<(u32, u32)> = OnceLock::new();
@@ -59,14 +95,14 @@ extern "C" fn note_child(_: libc::c_int) {}
 /// Never returns: serves launches that come over standard input's socket until it is closed.
 ///
 /// Where it can have control groups of its own, this process becomes their caretaker, and a child the supervisor.
-pub(crate) fn serve(keep_rights: bool) -> ! {
-    let site = if keep_rights { None } else { cgroups::Site::make(ordinary()) };
+pub(crate) fn serve(rights: Rights) -> ! {
+    let site = if rights == Rights::All { None } else { cgroups::Site::make(ordinary()) };
     let mut group = site.and_then(|(site, group)| match site.look_after() {
         Ok(Some(status)) => std::process::exit(status),
         Ok(None) => Some(group),
         Err(_) => None,
     });
-    let outcome = prepare(keep_rights).and_then(|()| {
+    let outcome = prepare(rights).and_then(|()| {
         if group.is_some() {
             // SAFETY: the operation takes plain numbers.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
@@ -91,12 +127,12 @@ pub(crate) fn serve(keep_rights: bool) -> ! {
     std::process::exit(i32::from(outcome.is_err()))
 }
 
-fn prepare(keep_rights: bool) -> Result<(), String> {
+fn prepare(rights: Rights) -> Result<(), String> {
     let text = |what: &'static str| move |e: nix::Error| format!("{what}: {}", e.desc());
     // Its own session: an interrupt from the terminal is for the harness, which then closes the socket.
     let _ = nix::unistd::setsid();
-    if !keep_rights && geteuid().is_root() {
-        become_ordinary().map_err(text("giving up root"))?;
+    if rights != Rights::All && geteuid().is_root() {
+        become_ordinary(rights == Rights::Kvm).map_err(text("giving up root"))?;
     }
     // SAFETY: the operation takes plain numbers. /proc/self stays this process's own after the change of user.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
@@ -125,9 +161,12 @@ fn ordinary() -> (Uid, Gid) {
     (Uid::from_raw(number("SUDO_UID").unwrap_or(65534)), Gid::from_raw(number("SUDO_GID").unwrap_or(65534)))
 }
 
-fn become_ordinary() -> nix::Result<()> {
+fn become_ordinary(kvm: bool) -> nix::Result<()> {
     let (uid, gid) = ordinary();
-    setgroups(&[gid])?;
+    let device = std::fs::metadata(root::KVM).ok().filter(|_| kvm);
+    let of_device = device.map(|device| Gid::from_raw(device.gid())).filter(|group| group.as_raw() != 0);
+    let groups: Vec<Gid> = [Some(gid), of_device].into_iter().flatten().collect();
+    setgroups(&groups)?;
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)
 }

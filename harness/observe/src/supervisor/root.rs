@@ -37,7 +37,9 @@ pub(super) const SYSTEM: &[&str] = &[
     "/sys/kernel/mm",
 ];
 /// To read and to write.
-pub(super) const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
+const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
+/// For a launch that asks for it.
+pub(super) const KVM: &str = "/dev/kvm";
 const LINKS: &[(&str, &str)] = &[
     ("/proc/self/fd", "/dev/fd"),
     ("/proc/self/fd/0", "/dev/stdin"),
@@ -58,15 +60,15 @@ pub(super) fn enter(launch: &Launch, program: &File, terminal: Option<&OwnedFd>)
     let script = script(launch, program);
     let terminal = terminal.and_then(|fd| nix::unistd::ttyname(fd).ok());
     memory(SITE, "size=1m,nr_inodes=500,mode=0755")?;
-    lay_out(script.as_ref().map(|(path, _)| path.as_path()), terminal.as_deref())
-        .map_err(|e| format!("the box's root: {e}"))?;
+    let devices: Vec<&Path> = devices(launch).chain(terminal.as_deref()).collect();
+    lay_out(script.as_ref().map(|(path, _)| path.as_path()), &devices).map_err(|e| format!("the box's root: {e}"))?;
     for place in SYSTEM {
         if fs::symlink_metadata(place).is_ok_and(|m| m.is_dir()) {
             bind(Path::new(place), place)?;
         }
     }
     make_read_only()?;
-    for device in DEVICES.iter().map(Path::new).chain(terminal.as_deref()) {
+    for device in devices {
         if device.exists() {
             bind(device, &device.to_string_lossy())?;
         }
@@ -93,6 +95,11 @@ fn map_user() -> Result<(), String> {
     put("setgroups", "deny".into())?;
     put("uid_map", format!("{uid} {uid} 1"))?;
     put("gid_map", format!("{gid} {gid} 1"))
+}
+
+/// Those that every program has, and the one that this one was promised.
+pub(super) fn devices(launch: &Launch) -> impl Iterator<Item = &Path> {
+    DEVICES.iter().copied().chain(launch.kvm.then_some(KVM)).map(Path::new)
 }
 
 fn within(path: &str) -> String {
@@ -130,7 +137,7 @@ fn show(path: &Path, file: &OwnedFd) -> io::Result<()> {
 }
 
 /// Directories to mount on, files to bind on, and links.
-fn lay_out(script: Option<&Path>, terminal: Option<&Path>) -> io::Result<()> {
+fn lay_out(script: Option<&Path>, devices: &[&Path]) -> io::Result<()> {
     for place in SYSTEM {
         match fs::symlink_metadata(place) {
             Ok(found) if found.is_symlink() => symlink(fs::read_link(place)?, within(place))?,
@@ -144,7 +151,7 @@ fn lay_out(script: Option<&Path>, terminal: Option<&Path>) -> io::Result<()> {
     for (target, name) in LINKS {
         symlink(target, within(name))?;
     }
-    for place in DEVICES.iter().map(Path::new).chain(terminal).chain(script) {
+    for place in devices.iter().copied().chain(script) {
         let place = PathBuf::from(within(&place.to_string_lossy()));
         place.parent().map_or(Ok(()), fs::create_dir_all)?;
         File::create(place)?;
