@@ -1,6 +1,7 @@
 //! What the observer says of small programs whose doings are known. The programs are real, and so are their boxes.
 
 mod hangs;
+mod kvm;
 mod programs;
 mod starved;
 mod strace;
@@ -35,6 +36,7 @@ fn main() {
         trials.push(Trial::test(format!("waiting::{name}_is_no_hang"), move || Ok(waits(&with, &name)?)));
     }
     trials.push(starved::trial(&bench.observer, &Programs::compile(&programs::root().join("fixtures/starved"))));
+    trials.push(kvm::trial(&bench.observer));
     trials.extend(strace::trials(&bench.observer, &bench.waiting));
     libtest_mimic::run(&arguments, trials).exit();
 }
