@@ -6,9 +6,11 @@
 //! - `wrong::pipes::hello::BUG`: must fail, at the checks that its header names;
 //! - `right::pipes::hello::WAY`: unusual, and must pass;
 //! - `cheats::pipes::hello::TRICK`: goes for its grade instead of the exercise, and must fail as its header says: at a
-//!   check, or at the `compiler`.
+//!   check, or at the `compiler`;
+//! - `privileged::frames`: what only the privileged may know is judged right, too.
 
 mod fixture;
+mod privileged;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -30,8 +32,19 @@ fn main() -> ExitCode {
         }
     };
     let grader = Arc::new(Grader::new(suite.clone(), Observer::new(), one_launch_at_a_time()));
-    let trials = suite.exercises().iter().flat_map(|exercise| trials_of(&suite, &grader, exercise)).collect();
+    let mut trials: Vec<Trial> =
+        suite.exercises().iter().flat_map(|exercise| trials_of(&suite, &grader, exercise)).collect();
+    trials.extend(
+        suite.exercises().iter().find(|exercise| exercise.name == "frames").map(|frames| numbers(&grader, frames)),
+    );
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Ignored where nobody may know the numbers of frames.
+fn numbers(grader: &Arc<Grader>, frames: &Exercise) -> Trial {
+    let (grader, frames) = (Arc::clone(grader), frames.clone());
+    let judged = move || privileged::numbers_of_frames_are_judged(&grader, &frames);
+    Trial::test("privileged::frames", judged).with_ignored_flag(!privileged::frames_have_numbers())
 }
 
 /// The tests themselves go on side by side.

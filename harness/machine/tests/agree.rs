@@ -4,6 +4,7 @@
 //! The long form, of more than 100,000 accesses, is ignored: `dev prove machine` makes it.
 
 use std::cell::RefCell;
+use std::io::Write;
 
 use machine::{
     Access, Bits, Descriptor, DescriptorTable, End, Kind, KvmMachine, Machine, MachineError, Outcome, Paging,
@@ -123,6 +124,13 @@ struct Pair {
 }
 
 impl Pair {
+    fn report(&self, through: &str) {
+        let Pair { asked, reached, unanswered, .. } = self;
+        say(format_args!(
+            "{asked} accesses through {through} asked of both, {reached} of them reached memory; {unanswered} that KVM cannot run here"
+        ));
+    }
+
     /// What the guest cannot be asked: it would run, or overwrite, what it itself needs.
     fn can_be_asked(&self, paging: &Paging, access: Access, walk: &Walk) -> bool {
         match walk.end {
@@ -175,17 +183,22 @@ fn fail(error: MachineError) -> TestCaseError {
     TestCaseError::fail(error.to_string())
 }
 
+/// Past the test's own capture of what it prints, so that every log says whether the machines were compared.
+fn say(what: std::fmt::Arguments) {
+    let _ = std::io::stderr().write_all(format!("machine: {what}\n").as_bytes());
+}
+
 /// Both machines, or word that there is but one.
 fn pair() -> Option<Pair> {
     match KvmMachine::new(MEMORY) {
         Ok(kvm) => {
             let software = SoftwareMmu::new(MEMORY, kvm.processor());
             let who = if kvm.in_hardware() { "the processor" } else { "the kernel's MMU" };
-            println!("{who} is asked: {:?}", kvm.processor());
+            say(format_args!("{who} is asked: {:?}", kvm.processor()));
             Some(Pair { software, kvm, asked: 0, reached: 0, unanswered: 0 })
         }
         Err(error) => {
-            println!("not run: {error}");
+            say(format_args!("not run, for there is no other machine to ask: {error}"));
             None
         }
     }
@@ -218,10 +231,7 @@ fn agree_on_page_tables(cases: u32) {
         Ok(())
     });
     let pair = pair.into_inner();
-    println!(
-        "{} accesses through page tables asked of both machines, {} of them reached memory; {} that KVM cannot run here",
-        pair.asked, pair.reached, pair.unanswered
-    );
+    pair.report("page tables");
     if let Err(error) = result {
         panic!("{error}");
     }
@@ -298,10 +308,7 @@ fn agree_on_segments(cases: u32) {
         Ok(())
     });
     let pair = pair.into_inner();
-    println!(
-        "{} accesses through segments asked of both machines, {} of them reached memory; {} that KVM cannot run here",
-        pair.asked, pair.reached, pair.unanswered
-    );
+    pair.report("segments");
     if let Err(error) = result {
         panic!("{error}");
     }

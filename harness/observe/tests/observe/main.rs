@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod hangs;
+mod kvm;
 mod programs;
 mod starved;
 mod strace;
@@ -40,6 +41,7 @@ fn main() {
     }
     trials.push(starved::trial(&bench.observer, &Programs::compile(&programs::root().join("fixtures/starved"))));
     trials.push(descriptors::trial(&bench.observer));
+    trials.push(kvm::trial(&bench.observer));
     trials.extend(strace::trials(&bench.observer, &bench.waiting));
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -12,8 +12,8 @@ use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage}
 
 /// The lines, in order.
 const KINDS: [&str; 5] = ["executable", "libraries", "heap", "stack", "libc"];
-/// A number that is no process's in the box.
-const NOBODY: &str = "4100000";
+/// The largest number that the kernel gives a process.
+const LAST: u64 = 1 << 22;
 /// How a process is looked for.
 const LOOKS: &[&str] = &["open", "read", "readlink", "stat", "access"];
 
@@ -41,7 +41,13 @@ fn own(name: &str) -> Plan {
     plan
 }
 
-fn plans(_: &mut Nonce) -> Vec<Plan> {
+/// A process that there is not.
+fn nobody(name: &str, pid: u64) -> Plan {
+    let pid = pid.to_string();
+    Plan::new(name).arg(pid.clone()).reports(LOOKS, Some(&pid), libc::ENOENT)
+}
+
+fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let plain = own("the program itself");
     let hard = |name: &str, check, calls: &[&str], nth, effect, words: &str| {
         plain.again(name, &[check]).at(Stage::Hard).fault(fault(calls, nth, None, effect)).because(words)
@@ -49,7 +55,8 @@ fn plans(_: &mut Nonce) -> Vec<Plan> {
     let each = Nth::From(1);
     vec![
         plain.clone(),
-        Plan::new("no such process").arg(NOBODY).reports(LOOKS, Some(NOBODY), libc::ENOENT),
+        nobody("no such process", LAST + nonce.number(1, 5_000_000)),
+        nobody("the largest number of all", i32::MAX as u64),
         unwritable_output(&plain),
         bad_usage("no arguments", &[]),
         bad_usage("a name", &["init"]),
