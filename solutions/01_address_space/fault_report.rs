@@ -84,7 +84,7 @@ fn hexadecimal(mut number: usize, digits: &mut [u8; 16]) -> &[u8] {
         first -= 1;
         digits[first] = b"0123456789abcdef"[number % 16];
         number /= 16;
-        if number == 0 || first == 0 {
+        if number == 0 {
             return &digits[first..];
         }
     }

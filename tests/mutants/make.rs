@@ -66,7 +66,8 @@ pub fn mutants(source: &str, seen: &mut HashSet<String>) -> syn::Result<Vec<Muta
     let mut maker = Maker { source, seen, edits: Vec::new() };
     maker.visit_file(&file);
     maker.edits.sort_by_key(|edit| edit.range.start);
-    Ok(maker.edits.into_iter().map(|edit| edit.apply(source)).collect())
+    let changed = maker.edits.into_iter().filter(|edit| source[edit.range.clone()] != edit.became);
+    Ok(changed.map(|edit| edit.apply(source)).collect())
 }
 
 struct Edit {
@@ -123,6 +124,18 @@ impl Maker<'_> {
         }
     }
 
+    /// Whether a statement does nothing but give a local variable another value, which its neighbour does not name, and
+    /// goes on after that: they have no order.
+    fn is_apart(&self, statement: &Stmt, neighbour: &Stmt) -> bool {
+        let Some((variable, value)) = assigned(statement) else { return false };
+        let mentions =
+            |text: &str, word: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|other| other == word);
+        let neighbour = self.text(neighbour.span());
+        !mentions(neighbour, &variable)
+            && !self.text(value.span()).contains(['(', '?'])
+            && !["break", "continue", "return"].iter().any(|word| neighbour.starts_with(word))
+    }
+
     fn rival(&mut self, name: &syn::Ident) {
         let text = name.to_string();
         for (one, other) in RIVALS {
@@ -148,6 +161,23 @@ fn called(statement: &Stmt) -> Option<String> {
             _ => None,
         },
         Stmt::Expr(Expr::MethodCall(call), _) => Some(call.method.to_string()),
+        _ => None,
+    }
+}
+
+/// The variable that a statement gives a value, and the value.
+fn assigned(statement: &Stmt) -> Option<(String, &Expr)> {
+    let Stmt::Expr(expression, Some(_)) = statement else { return None };
+    let (left, right) = match expression {
+        Expr::Assign(assignment) => (&assignment.left, &assignment.right),
+        Expr::Binary(binary) => match binary.op {
+            BinOp::AddAssign(_) | BinOp::SubAssign(_) => (&binary.left, &binary.right),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    match &**left {
+        Expr::Path(path) => path.path.get_ident().map(|name| (name.to_string(), &**right)),
         _ => None,
     }
 }
@@ -228,7 +258,8 @@ impl<'ast> Visit<'ast> for Maker<'_> {
         }
         for pair in block.stmts.windows(2) {
             let names = [called(&pair[0]), called(&pair[1])];
-            if pair.iter().all(is_action) && (names[0].is_none() || names[0] != names[1]) {
+            let apart = self.is_apart(&pair[0], &pair[1]) || self.is_apart(&pair[1], &pair[0]);
+            if pair.iter().all(is_action) && (names[0].is_none() || names[0] != names[1]) && !apart {
                 self.swap("order swapped", pair[0].span(), pair[1].span());
             }
         }

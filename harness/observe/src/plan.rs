@@ -314,7 +314,7 @@ pub struct Fault {
     pub effect: Effect,
 }
 
-/// Which of the matching calls.
+/// Which of the matching calls. One that a signal breaks off, and that the kernel or the program makes again, counts once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Nth {
     /// Only this one, from 1.

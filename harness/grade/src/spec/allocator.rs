@@ -14,10 +14,10 @@ pub(crate) use list::free_list;
 pub(crate) use tags::block_tags;
 pub(crate) use trace::malloc_trace;
 
-use super::address_space::images::{self, IMAGE, refused};
-use super::common::calls::{OPENS, READS, WRITES};
+use super::address_space::images::{self, IMAGE, over_another, refused};
+use super::common::calls::{OPENS, READS, SAVES, WRITES};
 use super::common::endings;
-use super::common::plans::{bad_usage, cut, interrupted, unwritable_output};
+use super::common::plans::{bad_usage, cut, failing, interrupted, unreadable_text, unwritable_output};
 use crate::{Failure, Finding, Objection, Plan, Reason, Run};
 
 const WORD: usize = 8;
@@ -57,9 +57,15 @@ fn wrong_script(name: &str, lines: &[&str]) -> Plan {
 fn circumstances(plain: &Plan) -> Vec<Plan> {
     let mut no_directory = plain.again("IMAGE in no directory", &[]);
     no_directory.launch.args[1] = "nowhere/image".into();
+    let mut full = plain.again("IMAGE cannot be written", &[]).reports(SAVES, Some(IMAGE), libc::ENOSPC);
+    // Whoever prints before has printed by then.
+    full.expect.stdout = None;
     vec![
+        over_another(plain),
         Plan::new("no SCRIPT").arg("nowhere").arg(IMAGE).reports(OPENS, Some("nowhere"), libc::ENOENT),
         no_directory.reports(OPENS, Some("nowhere/image"), libc::ENOENT),
+        unreadable_text(plain, SCRIPT),
+        full.fault(failing(WRITES, Some(On::File(IMAGE.into())), libc::ENOSPC)),
         unwritable_output(plain),
         bad_usage("no arguments", &[]),
         bad_usage("no IMAGE", &[SCRIPT]),

@@ -52,7 +52,7 @@ impl Run<'_> {
         if let Some((address, len)) = unmapped {
             self.add_pages(process, event, &[(address, len)]);
         }
-        let mut in_call = InCall { event, sysno, arguments, forced: None, again: false, cut: None };
+        let mut in_call = InCall { event, sysno, arguments, effect: None, forced: None, again: false, cut: None };
         let began = self.members[process.0 as usize].main_began;
         if began {
             if self.launch.watch.sources {
@@ -161,7 +161,8 @@ impl Run<'_> {
         in_call: &mut InCall,
     ) {
         let name = in_call.sysno.name();
-        if self.actions_before(name) {
+        let before = self.threads.get_mut(&tid).and_then(|thread| thread.made_again_by(in_call));
+        if before.is_none() && self.actions_before(name) {
             // The call has begun, so the signal would end its waiting. It is to come before: back to the instruction,
             // to which a handler returns.
             in_call.again = true;
@@ -173,9 +174,12 @@ impl Run<'_> {
         let on = self.object_of(in_call.event);
         let uninterrupted =
             in_call.event.is_some_and(|n| by_c_stream(&self.events[n].stack) || never_waits(&self.events[n].what));
-        let effect = self.faults.effect(&self.registry, process, name, on, uninterrupted);
+        in_call.effect = match before {
+            Some(before) => before.effect,
+            None => self.faults.effect(&self.registry, process, name, on, uninterrupted),
+        };
         let mut injected = true;
-        match effect {
+        match in_call.effect {
             Some(Effect::Short(count)) => {
                 in_call.cut = shorten(tid, registers, in_call, count);
                 injected = in_call.cut.is_some();
@@ -234,6 +238,9 @@ impl Run<'_> {
         // ERESTARTSYS and its kin: the kernel's own, never seen by the program; it was interrupted.
         if let Err(512..=516) = result {
             result = Err(libc::EINTR);
+            if let Some(thread) = self.threads.get_mut(&tid) {
+                thread.broken_off = Some(in_call.clone());
+            }
         }
         self.returned(tid, process, &in_call, result);
         let began = self.members[process.0 as usize].main_began;

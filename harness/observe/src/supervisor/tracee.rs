@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::calls::Sysno;
 use crate::observation::{Descriptors, Disposition, ObjectId, Process, ProcessId};
+use crate::plan::Effect;
 use crate::process_files;
 use crate::symbols::AddressSpace;
 
@@ -23,14 +24,19 @@ pub(super) struct Thread {
     pub(super) process: ProcessId,
     /// The call it is in.
     pub(super) call: Option<InCall>,
+    /// The call that a signal has broken off, which is made again by the kernel or by the program: the plan takes both
+    /// for one.
+    pub(super) broken_off: Option<InCall>,
 }
 
 /// A call between its entry and its exit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct InCall {
     pub(super) event: Option<usize>,
     pub(super) sysno: Sysno,
     pub(super) arguments: [u64; 6],
+    /// What the plan does to it.
+    pub(super) effect: Option<Effect>,
     /// The result to give instead of the kernel's.
     pub(super) forced: Option<Result<i64, i32>>,
     /// The program makes it again when it has ended: it was not to begin yet.
@@ -44,11 +50,21 @@ impl InCall {
     pub(super) fn untouched(&self) -> bool {
         self.forced.is_none() && !self.again && self.cut.is_none()
     }
+
+    /// It asks for the same as another.
+    fn repeats(&self, other: &InCall) -> bool {
+        self.sysno == other.sysno && self.arguments == other.arguments
+    }
 }
 
 impl Thread {
     pub(super) fn new(process: ProcessId) -> Thread {
-        Thread { process, call: None }
+        Thread { process, call: None, broken_off: None }
+    }
+
+    /// The call that this one makes again, if a signal has broken that off just before.
+    pub(super) fn made_again_by(&mut self, call: &InCall) -> Option<InCall> {
+        self.broken_off.take().filter(|before| call.repeats(before))
     }
 }
 

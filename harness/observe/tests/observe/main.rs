@@ -8,7 +8,10 @@ mod starved;
 mod strace;
 
 use libtest_mimic::{Arguments, Trial};
-use observe::{Launch, Observer, Rung};
+use observe::{
+    Action, Call, Deed, Effect, Ending, Event, Exit, Fault, Launch, Nth, ObjectKind, Observation, Observer, On, Rung,
+    Stdin, Trigger, What, Who,
+};
 use programs::Programs;
 
 /// What every test needs.
@@ -43,6 +46,7 @@ fn main() {
     trials.push(descriptors::trial(&bench.observer));
     trials.push(kvm::trial(&bench.observer));
     trials.extend(strace::trials(&bench.observer, &bench.waiting));
+    trials.push(Trial::test("faults::read_made_again_counts_once", move || Ok(counts_once(&bench)?)));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -78,6 +82,28 @@ fn waits(bench: &Bench, name: &str) -> Result<(), String> {
         hangs::check_waiting(name, &seen)?;
     }
     Ok(())
+}
+
+/// The parent reads once, whatever the kernel makes of that: its second read is never made, and so cannot fail.
+fn counts_once(bench: &Bench) -> Result<(), String> {
+    let mut launch = hangs::waiting(&bench.waiting, "read_broken_off");
+    launch.stdin = Stdin::Open(Vec::new());
+    launch.actions = vec![Action { when: Trigger::AllBlocked, what: Deed::Feed(b"x".into()) }; 2];
+    let second = Nth::Only(2);
+    let (calls, on, effect) = (vec!["read".into()], Some(On::Pipe), Effect::Fail(5));
+    launch.faults = vec![Fault { who: Who::Root, calls, nth: second, on, effect }];
+    let seen = bench.observer.run(&launch).map_err(|e| e.to_string())?;
+    let reads = seen.calls().filter(|(_, event, ..)| event.process.0 == 0 && is_read_of_pipe(&seen, event)).count();
+    match seen.ending {
+        // Seen twice, and counted once.
+        Ending::Ended(Exit::Code(0)) if reads == 2 => Ok(()),
+        ending => Err(format!("{ending:?} after {reads} reads\n{}", seen.stderr.text())),
+    }
+}
+
+fn is_read_of_pipe(seen: &Observation, event: &Event) -> bool {
+    let What::Called { call: Call::Read { object: Some(object), .. }, .. } = &event.what else { return false };
+    seen.object(*object).kind == ObjectKind::Pipe
 }
 
 /// Traced in the best box and in one without namespaces, and from /proc alone.

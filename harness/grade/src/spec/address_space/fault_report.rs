@@ -52,6 +52,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("no offset", &["protected"]),
         bad_usage("another kind", &["forgotten", "5"]),
         bad_usage("an offset that is no number", &["unmapped", "five"]),
+        bad_usage("the offset of the next page's first byte", &["unmapped", "4096"]),
     ]
 }
 

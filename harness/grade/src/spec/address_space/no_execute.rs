@@ -4,8 +4,8 @@ use observe::{Call, Event, Observation, What};
 
 use crate::spec::Spec;
 use crate::spec::common::calls::{FORK_CALLS, ROOT};
-use crate::spec::common::plans::{failing, orders, unwritable_output};
-use crate::spec::common::{FORKS, MAPS, order, output, reaped, reports, under_faults};
+use crate::spec::common::plans::{bad_usage, failing, orders, unwritable_output};
+use crate::spec::common::{FORKS, MAPS, order, output, reaped, reports, under_faults, usage_unless_ignored};
 use crate::spec::mmap::mapping::{hard_output, is_mapped, wrong_call};
 use crate::{Check, Finding, Nonce, Objection, Plan, Run};
 
@@ -16,6 +16,7 @@ pub(crate) fn no_execute() -> Spec {
     Spec {
         plans,
         checks: vec![
+            Check::outside("usage", "an argument is refused by a usage line, or let be", usage_unless_ignored),
             Check::outside("reports", "a failing mmap, mprotect, fork or write is reported", reports),
             Check::outside("output", "the child dies, and then 42 is returned", output),
             Check::seen("refused", "the child calls a page that is mapped and not executable", refused),
@@ -49,6 +50,7 @@ fn plans(_: &mut Nonce) -> Vec<Plan> {
         fails("mprotect fails", &["mprotect", "protect"], &["mprotect"], libc::EACCES),
         fails("fork fails", FORKS, FORK_CALLS, libc::EAGAIN),
         unwritable_output(&plain),
+        bad_usage("an argument", &["now"]),
     ];
     plans.extend(orders(&plain, &["order", "reaped"]));
     plans.extend(hard_output(&plain));

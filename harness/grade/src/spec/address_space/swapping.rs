@@ -54,16 +54,17 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         plain.again(name, &[]).reports(calls, object, errno).fault(failing(call, on, errno))
     };
     // Whoever prints as it goes has printed a turn or two by then.
-    let mut unwritable = fails("BACKING cannot be written", OUTPUTS, Some(BACKING), WRITES, backing(), libc::ENOSPC);
-    unwritable.expect.stdout = None;
-    let mut lost = plain.again("the second read of BACKING fails", &[]).reports(INPUTS, Some(BACKING), libc::EIO);
-    lost.expect.stdout = None;
-    lost = lost.fault(fault(READS, Nth::Only(2), backing(), Effect::Fail(libc::EIO)));
+    let once = |name: &str, plan: &Plan, calls: &'static [&'static str], call: &[&str], nth, errno| {
+        let mut plan = plan.again(name, &[]).reports(calls, Some(BACKING), errno);
+        plan.expect.stdout = None;
+        plan.fault(fault(call, Nth::Only(nth), backing(), Effect::Fail(errno)))
+    };
+    let alone = turns("one process alone", nonce, 3, "BBB");
     let hard = [On::Stdin, On::File(BACKING.into()), On::Stdout];
     vec![
         plain.clone(),
         turns("turns as they come", nonce, pages, &random),
-        turns("one process alone", nonce, 3, "BBB"),
+        alone.clone(),
         turns("each in turn", nonce, 1, "ABABABAB"),
         turns("nobody", nonce, 2, ""),
         bad("another letter", nonce, 2, "A\nC\nB\n"),
@@ -75,8 +76,9 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         sized("is a byte too long", nonce.bytes(2 * 4096 + 1)),
         Plan::new("no BACKING").arg("nowhere").reports(OPENS, Some("nowhere"), libc::ENOENT),
         fails("BACKING cannot be read", INPUTS, Some(BACKING), READS, backing(), libc::EIO),
-        lost,
-        unwritable,
+        once("the second read of BACKING fails", &plain, INPUTS, READS, 2, libc::EIO),
+        once("the first write of BACKING fails", &plain, OUTPUTS, WRITES, 1, libc::ENOSPC),
+        once("the only write of BACKING fails", &alone, OUTPUTS, WRITES, 1, libc::ENOSPC),
         fails("standard input cannot be read", INPUTS, None, READS, Some(On::Stdin), libc::EIO),
         unwritable_output(&plain),
         bad_usage("no arguments", &[]),

@@ -8,7 +8,7 @@ use super::images::{refused, refuses};
 use crate::spec::Spec;
 use crate::spec::common::calls::{OPENS, READS, WRITES};
 use crate::spec::common::endings::{command_line, ended, status};
-use crate::spec::common::plans::{bad_usage, cut, interrupted, unwritable_output};
+use crate::spec::common::plans::{bad_usage, cut, interrupted, unreadable_text, unwritable_output};
 use crate::spec::common::text::quoted;
 use crate::spec::common::{output, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
@@ -87,6 +87,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
             Some("nowhere"),
             libc::ENOENT,
         ),
+        unreadable_text(&plain, "trace"),
         unwritable_output(&plain),
         bad_usage("no arguments", &[]),
         bad_usage("no such mode", &["model", "4"]),

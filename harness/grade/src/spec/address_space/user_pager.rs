@@ -1,11 +1,11 @@
 //! `user_pager`: demand paging by a program of one's own.
 
-use observe::{Call, Event, Exit, InputFile, ObjectKind, Observation, On, Stdin, Tracing, What};
+use observe::{Call, Effect, Event, Exit, InputFile, Nth, ObjectKind, Observation, On, Stdin, Tracing, What};
 
 use super::replacement::Clock;
 use crate::spec::Spec;
-use crate::spec::common::calls::{READS, WRITES};
-use crate::spec::common::plans::{bad_usage, cut, failing, interrupted, unwritable_output};
+use crate::spec::common::calls::{LOADS, OUTPUTS, READS, WRITES};
+use crate::spec::common::plans::{bad_usage, cut, failing, fault, interrupted, unwritable_output};
 use crate::spec::common::{MAPS, OPENS, output, reports, under_faults, usage};
 use crate::spec::mmap::mapping::contains;
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
@@ -87,7 +87,20 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let loaded: Vec<Access> = stored.iter().map(|(offset, _)| (*offset, None)).collect();
     // A queue without a second chance has more faults here.
     let beloved: Vec<Access> = (1..pages).flat_map(|page| [(0, None), (page * PAGE, None)]).collect();
+    // Nor does one have fewer that takes only loads for accesses.
+    let beloved_stores = (1..pages).flat_map(|page| [(0, Some(page as u8)), (page * PAGE, None)]);
+    let beloved_stores: Vec<Access> = beloved_stores.collect();
     let plain = paging("accesses here and there", &content, frames, &accesses);
+    // The fifth page takes the second frame: the third page is still there for who goes on by one.
+    let in_turn = [0, 1, 2, 3, 4, 2].map(|page| (page * PAGE, None));
+    let every = paging("every page is stored to, then loaded", &content, frames, &[stored, loaded].concat());
+    let roomy = paging("more frames than pages", &content, 40, &accesses);
+    let sick = |name: &str, plan: &Plan, names, calls: &[&str], errno| {
+        let mut plan = plan.again(name, &[]).reports(names, Some("memory.bin"), errno);
+        // What was loaded by then may have been told.
+        plan.expect.stdout = None;
+        plan.fault(fault(calls, Nth::Only(1), Some(On::File("memory.bin".into())), Effect::Fail(errno)))
+    };
     let missing = Plan::new("no such file").arg("missing.bin").arg("3");
     let fails = |name: &str, names, calls: &[&str]| {
         plain.again(name, &[]).reports(names, None, libc::ENOMEM).fault(failing(calls, None, libc::ENOMEM))
@@ -95,13 +108,18 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let there = |plan: Plan| plan.file(InputFile::new("memory.bin", "abc\n"));
     vec![
         plain.clone(),
-        paging("every page is stored to, then loaded", &content, frames, &[stored, loaded].concat()),
+        every.clone(),
         paging("one page is used again and again", &content, frames, &beloved),
+        paging("one page is stored to again and again", &content, frames, &beloved_stores),
+        paging("frames go in their turn", &content, 3, &in_turn),
         paging("one frame", &content, 1, &accesses[..9]),
-        paging("more frames than pages", &content, 40, &accesses),
+        roomy.clone(),
         missing.reports(OPENS, Some("missing.bin"), libc::ENOENT),
         fails("mmap fails", MAPS, &["mmap"]),
         fails("userfaultfd fails", &["userfaultfd"], &["userfaultfd"]),
+        sick("FILE cannot be read", &plain, LOADS, READS, libc::EIO),
+        sick("a page cannot be written back", &every, OUTPUTS, WRITES, libc::ENOSPC),
+        sick("a page cannot be written back at the end", &roomy, OUTPUTS, WRITES, libc::ENOSPC),
         unwritable_output(&plain),
         bad_usage("no arguments", &[]),
         there(bad_usage("no frames", &["memory.bin"])),

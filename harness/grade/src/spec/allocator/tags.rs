@@ -58,11 +58,13 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let ends = [format!("show {}", offsets[5]), "show 0".into()];
     let ends: Vec<String> = laid.iter().cloned().chain(ends).collect();
     let plain = plan("blocks side by side", &plain);
+    let largest = lines("heap 65536,size 0 65520,size 65520 16,allocate 65520,show 65520,show 0");
     let mut plans = vec![
         plain.clone(),
         plan("other sizes", &resized).judged_by(&["bit-kept"]),
         plan("one block", &one).judged_by(&["edges", "both-ends"]),
         plan("the first and the last block", &ends).judged_by(&["edges"]),
+        plan("the largest heap, and the smallest block at its end", &largest).judged_by(&["edges", "both-ends"]),
         wrong_script("no heap", &["size 0 32"]),
         wrong_script("a heap that is too large", &["heap 65544"]),
         wrong_script("no multiple of 8", &["heap 64", "size 0 32", "size 32 20"]),
@@ -71,6 +73,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         wrong_script("a block of one tag", &["heap 64", "size 0 8"]),
         wrong_script("a block that ends outside", &["heap 64", "size 0 32", "size 32 40"]),
         wrong_script("a block that begins outside", &["heap 64", "size 0 64", "show 0", "allocate 64"]),
+        wrong_script("a block far outside", &["heap 64", "size 0 64", "show 0", "allocate 800"]),
         wrong_script("a sum that wraps", &["heap 64", "size 16 18446744073709551608"]),
         wrong_script("an operation that there is not", &["heap 64", "size 0 64", "show 0", "move 0 8"]),
         wrong_script("a word for a number", &["heap 64", "size 0 all"]),

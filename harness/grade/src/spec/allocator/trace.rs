@@ -12,8 +12,8 @@ use super::mixes::{self, MIXES, Step};
 use super::{HEAP, heap, refuses};
 use crate::spec::Spec;
 use crate::spec::address_space::images::refused;
-use crate::spec::common::calls::{FORK_CALLS, OPENS, READS, WRITES};
-use crate::spec::common::plans::{bad_usage, cut, failing, interrupted, unwritable_output};
+use crate::spec::common::calls::{FORK_CALLS, OPENS, READS, SAVES, WRITES};
+use crate::spec::common::plans::{bad_usage, cut, failing, interrupted, unreadable_text, unwritable_output};
 use crate::spec::common::{FORKS, MAPS, reaped, reports, usage};
 use crate::{Check, Nonce, Plan, Stage};
 
@@ -89,6 +89,10 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let fails = |name: &str, names, calls: &[&str], object, errno| {
         plain.again(name, &[]).reports(names, object, errno).fault(failing(calls, None, errno))
     };
+    let mut full = plain.again("FILE cannot be written", &[]).reports(SAVES, Some(HEAP), libc::ENOSPC);
+    // Whoever prints before has printed by then.
+    full.expect.stdout = None;
+    let over_older = dumped("over an older heap", &twice(nonce), &["tags"]);
     let mut short_race = race.again("a race without a child", &[]).reports(FORKS, None, libc::EAGAIN);
     short_race.launch.faults.push(failing(FORK_CALLS, None, libc::EAGAIN));
     plans.extend([
@@ -96,6 +100,9 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         Plan::new("no TRACE").arg("nowhere").reports(OPENS, Some("nowhere"), libc::ENOENT),
         fails("mmap fails", MAPS, &["mmap"], None, libc::ENOMEM),
         short_race,
+        over_older.file(InputFile::new(HEAP, vec![0x5a; 1 << 20])).because("When there is an older and longer FILE"),
+        unreadable_text(&plain, TRACE),
+        full.fault(failing(WRITES, Some(On::File(HEAP.into())), libc::ENOSPC)),
         unwritable_output(&plain),
         wrong("a letter that there is not", "a 1 10\nx 1\n"),
         wrong("no size", "a 1 10\nf 1\na 2\n"),

@@ -31,8 +31,12 @@ pub const OPENS: &[&str] = &["open", "creat", "stat", "access"];
 pub const MAPS: &[&str] = &["mmap", "map"];
 /// How people name a call that gives a file its length.
 pub const SIZES: &[&str] = &["truncate", "allocate", "size", "set_len", "set len", "length"];
+/// How people name a call that writes a file which they may open and write in one step.
+pub const SAVES: &[&str] = &["write", "put", "flush", "open", "create"];
 /// How people name a call that reads input.
 pub const INPUTS: &[&str] = &["read", "scan", "stdin", "standard input", "get"];
+/// How people name a call that reads a file which they may open and read in one step.
+pub const LOADS: &[&str] = &["read", "scan", "get", "open"];
 /// How people name a call that writes output.
 pub const OUTPUTS: &[&str] = &["write", "print", "stdout", "standard output", "flush", "put"];
 

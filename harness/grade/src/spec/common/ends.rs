@@ -2,13 +2,13 @@
 
 use observe::{Call, Ending, ObjectId, Observation, ProcessId};
 
-use super::calls::pipes;
+use super::calls::{pipes, writes_of};
 use super::channels::ends_closed;
 use super::family::capital;
 use crate::{Failure, Finding, Reason, Run};
 
 /// `ends-closed` in the strict sense: no hang, and nobody who reads a pipe still holds its write end at his last
-/// read, nor anybody who writes one its read end at his last write.
+/// read, nor anybody who writes one its read end at his last write, nor a third who uses other pipes either of them.
 pub fn only_ends_used(run: &Run) -> Finding {
     ends_closed(run)?;
     if !matches!(run.seen.ending, Ending::Ended(_)) || run.seen.truncated {
@@ -21,28 +21,41 @@ pub fn only_ends_used(run: &Run) -> Finding {
 }
 
 fn kept_needlessly(seen: &Observation) -> Option<Failure> {
-    let everybody = || (0..seen.processes.len() as u32).map(ProcessId);
-    for pipe in pipes(seen) {
-        for process in everybody() {
-            let (reads, writes) = (last(seen, process, pipe, false), last(seen, process, pipe, true));
-            let (index, other_is_write) = match (reads, writes) {
-                (Some(index), None) => (index, true),
-                (None, Some(index)) => (index, false),
-                _ => continue,
+    let mut all = pipes(seen);
+    all.retain(|pipe| writes_of(seen, *pipe).any(|written| written.bytes > 0));
+    for process in (0..seen.processes.len() as u32).map(ProcessId) {
+        let uses: Vec<_> =
+            all.iter().map(|p| (*p, last(seen, process, *p, false), last(seen, process, *p, true))).collect();
+        let last_of_all = uses.iter().flat_map(|(_, reads, writes)| [*reads, *writes]).flatten().max();
+        for (pipe, reads, writes) in uses {
+            let unused = match (reads, writes) {
+                (Some(index), None) => vec![(index, true)],
+                (None, Some(index)) => vec![(index, false)],
+                (None, None) => last_of_all.map_or(Vec::new(), |index| vec![(index, true), (index, false)]),
+                _ => Vec::new(),
             };
-            let held = seen.holders_before(index, pipe, other_is_write).into_iter().find(|(p, _)| *p == process);
-            if let Some((_, fd)) = held {
-                return Some(words(seen, process, pipe, fd, other_is_write).at(seen.events[index].source.as_ref()));
+            for (index, write_end) in unused {
+                let held = seen.holders_before(index, pipe, write_end).into_iter().find(|(p, _)| *p == process);
+                if let Some((_, fd)) = held {
+                    let is_user = reads.is_some() || writes.is_some();
+                    let failure = words(seen, process, pipe, (fd, write_end), is_user);
+                    return Some(failure.at(seen.events[index].source.as_ref()));
+                }
             }
         }
     }
     None
 }
 
-fn words(seen: &Observation, process: ProcessId, pipe: ObjectId, fd: i32, write_end: bool) -> Failure {
+fn words(seen: &Observation, process: ProcessId, pipe: ObjectId, (fd, write_end): (i32, bool), user: bool) -> Failure {
     let who = capital(&seen.name_of(process));
     let label = &seen.object(pipe).label;
-    let message = if write_end {
+    let message = if !user {
+        let end = if write_end { "write" } else { "read" };
+        format!(
+            "{who} neither reads {label} nor writes to it, and still holds its {end} end (fd {fd}): those who use it are not told when the others have closed theirs. Close it right after fork."
+        )
+    } else if write_end {
         format!(
             "{who} reads {label} and still holds its write end (fd {fd}): while that is open nobody is told that the others have closed theirs. Close it right after fork."
         )

@@ -93,6 +93,13 @@ pub fn unreadable_file(plan: &Plan, path: &str) -> Plan {
     plan.fault(failing(READS, Some(On::File(path.into())), libc::EIO)).because(format!("When a read of {path} fails"))
 }
 
+/// The same of a program that may open and read the file in one step, and call that by the name of either.
+pub fn unreadable_text(plan: &Plan, path: &str) -> Plan {
+    let mut plan = unreadable_file(plan, path);
+    plan.expect.calls = super::calls::LOADS;
+    plan
+}
+
 /// A pipe or FIFO that takes nothing from the program itself. What its child makes of an early end is its own.
 pub fn unwritable_channel(plan: &Plan, on: On) -> Plan {
     let fault = Fault { who: Who::Root, ..failing(WRITES, Some(on), libc::EIO) };

@@ -13,6 +13,8 @@ use crate::spec::common::{MAPS, OPENS, output, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
 
 const RECORD: u64 = 8;
+/// The kernel's names of calls that bring a file to the device.
+const SYNCS: &[&str] = &["msync", "fsync", "fdatasync"];
 
 /// `map_sync FILE N`
 pub(crate) fn map_sync() -> Spec {
@@ -32,6 +34,7 @@ pub(crate) fn map_sync() -> Spec {
             Check::seen("durable-first", "each record is on the device before it is said to be", durable_first),
             Check::seen("lines-in-time", "each line is out before the next record", lines_in_time),
             Check::seen("stored-first", "each record is stored before it is said to be durable", stored_first),
+            Check::seen("stored-then-synced", "each record is stored before it is synced", stored_then_synced),
             Check::seen("short-io", "it is right when writes are cut short", under_faults),
             Check::seen("eintr", "it is right when calls are interrupted", under_faults),
         ],
@@ -57,23 +60,26 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let longer = longer.file(there);
     // Killed on the way to standard output: what is said to be durable next has to be in the file.
     let told = nonce.number(3, count);
-    let mut killed = few.again("killed before a line", &["stored-first"]);
-    killed = killed.action(Action {
-        when: Trigger::Before { calls: WRITES.iter().map(|c| c.to_string()).collect(), nth: told as u32 },
-        what: Deed::Signal(libc::SIGKILL),
-    });
-    killed = killed.because(format!("When the program is killed just before it writes `durable {told}`"));
+    let killed = |name: &str, check: &'static str, calls: &[&str], words: String| {
+        let calls = calls.iter().map(|c| c.to_string()).collect();
+        let when = Trigger::Before { calls, nth: told as u32 };
+        few.again(name, &[check]).action(Action { when, what: Deed::Signal(libc::SIGKILL) }).because(words)
+    };
+    let untold = format!("When the program is killed just before it writes `durable {told}`");
+    let untold = killed("killed before a line", "stored-first", WRITES, untold);
+    let unsynced = format!("When the program is killed just before its sync number {told}");
+    let unsynced = killed("killed before a sync", "stored-then-synced", SYNCS, unsynced);
     let file = few.argument(0);
     let unmapped = few.again("mmap fails", &[]).reports(MAPS, Some(&file), libc::ENOMEM);
     let unmapped = unmapped.fault(failing(&["mmap"], Some(observe::On::File(file.clone().into())), libc::ENOMEM));
     let sizeless = few.again("ftruncate fails", &[]).reports(SIZES, Some(&file), libc::ENOSPC);
     let sizeless = sizeless.fault(failing(SIZE_CALLS, Some(observe::On::File(file.clone().into())), libc::ENOSPC));
     let sick = few.again("the device fails", &[]).reports(&["sync", "flush"], Some(&file), libc::EIO);
-    let sick = sick.fault(failing(&["msync", "fsync", "fdatasync"], None, libc::EIO));
+    let sick = sick.fault(failing(SYNCS, None, libc::EIO));
     let nowhere = Plan::new("no such directory").arg("missing/f.dat").arg("1");
     let nowhere = nowhere.reports(OPENS, Some("missing/f.dat"), libc::ENOENT);
     let hard = hard_output(&few);
-    let mut plans = vec![few, pages, longer, killed, nowhere, sizeless, unmapped, sick];
+    let mut plans = vec![few, pages, longer, untold, unsynced, nowhere, sizeless, unmapped, sick];
     plans.extend([
         bad_usage("no arguments", &[]),
         bad_usage("N is missing", &["f.dat"]),
@@ -187,19 +193,51 @@ fn lines_in_time(run: &Run) -> Finding {
 
 /// `stored-first`: killed before a line, the program has left the record that the line is about in FILE.
 fn stored_first(run: &Run) -> Finding {
-    if run.seen.exit() != Some(Exit::Signal(libc::SIGKILL)) {
-        return Err(Objection::open("the program made fewer writes"));
+    let Some(record) = untold(run) else { return Err(Objection::open("the program made fewer writes")) };
+    let calls = |call: &Call| matches!(call, Call::Write { .. });
+    let words = format!(
+        "{} does not hold record {record} yet: what is said to be durable is not even stored.",
+        run.plan.argument(0)
+    );
+    holds(run, record, calls, words)
+}
+
+/// `stored-then-synced`: killed before the sync of a record, the program has left it in FILE.
+fn stored_then_synced(run: &Run) -> Finding {
+    // Whoever syncs once for each line has only this sync for the record. Others may do so for what they like.
+    let Some(record) = untold(run) else { return Ok(()) };
+    let (mut syncs, mut before_last) = (0, 0);
+    for step in steps(run) {
+        match step {
+            Step::Synced(..) => syncs += 1,
+            Step::Asked(_) => {}
+            Step::Told(..) => before_last = std::mem::take(&mut syncs),
+        }
     }
-    let told = run.seen.stdout.bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-    let expected = first(told + 1);
-    let path = run.plan.argument(0);
-    let held = run.seen.file(&path).map(|left| left.bytes.as_slice()).unwrap_or_default();
-    if held.starts_with(&expected) {
+    if record < 3 || before_last != 1 || syncs > 0 {
         return Ok(());
     }
-    let record = told + 1;
-    let words = format!("{path} does not hold record {record} yet: what is said to be durable is not even stored.");
-    let written =
-        run.seen.events.iter().rev().find(|e| matches!(&e.what, What::Called { call: Call::Write { .. }, .. }));
-    Failure::new(Reason::WrongState, words).at(written.and_then(|e| e.source.as_ref())).found()
+    let calls = |call: &Call| matches!(call, Call::Msync { .. } | Call::Sync { .. });
+    let words = format!(
+        "{} does not hold record {record} yet when the sync for it is called, which brings to the device what is stored by then: store first.",
+        run.plan.argument(0)
+    );
+    holds(run, record, calls, words)
+}
+
+/// The first record that a program has not yet called durable when it was killed.
+fn untold(run: &Run) -> Option<u64> {
+    let killed = run.seen.exit() == Some(Exit::Signal(libc::SIGKILL));
+    killed.then(|| run.seen.stdout.bytes.iter().filter(|byte| **byte == b'\n').count() as u64 + 1)
+}
+
+/// FILE has the records up to this one; if not, the last of these calls came too early.
+fn holds(run: &Run, record: u64, calls: impl Fn(&Call) -> bool, words: String) -> Finding {
+    let held = run.seen.file(&run.plan.argument(0)).map(|left| left.bytes.as_slice()).unwrap_or_default();
+    if held.starts_with(&first(record)) {
+        return Ok(());
+    }
+    let early = |event: &&Event| matches!(&event.what, What::Called { call, .. } if calls(call));
+    let early = run.seen.events.iter().rev().find(early);
+    Failure::new(Reason::WrongState, words).at(early.and_then(|event| event.source.as_ref())).found()
 }
