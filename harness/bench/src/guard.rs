@@ -129,7 +129,13 @@ extern "C" fn on_sigbus(_signal: libc::c_int, info: *mut libc::siginfo_t, _conte
 mod tests {
     use super::*;
     use crate::memory::Mapping;
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::ForkResult;
+    use std::fs::File;
     use std::io::Write;
+    use std::path::Path;
 
     #[test]
     fn a_file_cut_under_its_mapping_reads_as_zeros_and_is_reported() {
@@ -142,5 +148,38 @@ mod tests {
         assert_eq!(sum, 0x0101_0101_0101_0101u64.wrapping_mul(512));
         assert!(Guard::struck());
         assert!(!Guard::struck());
+    }
+    #[test]
+    fn a_page_that_a_full_disk_has_no_room_for_takes_the_store_and_is_reported() {
+        let _guard = Guard::install();
+        let dir = tempfile::tempdir().unwrap();
+        // SAFETY: the child ends by _exit, and uses nothing of the other threads but the allocator, which fork keeps whole.
+        match unsafe { nix::unistd::fork() }.unwrap() {
+            ForkResult::Child => {
+                let status = overfill(dir.path()).map_or(SKIPPED, |told| if told { 0 } else { 1 });
+                // SAFETY: the call takes a number.
+                unsafe { libc::_exit(status) }
+            }
+            ForkResult::Parent { child } => match waitpid(child, None).unwrap() {
+                WaitStatus::Exited(_, SKIPPED) => eprintln!("not tried: no user namespace may mount here"),
+                ended => assert_eq!(ended, WaitStatus::Exited(child, 0)),
+            },
+        }
+    }
+
+    const SKIPPED: i32 = 77;
+
+    /// Stores to four mebibytes of a file on a disk of one; `None` where there can be no such disk.
+    fn overfill(dir: &Path) -> Option<bool> {
+        unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).ok()?;
+        mount(Some("tmpfs"), dir, Some("tmpfs"), MsFlags::empty(), Some("size=1m")).ok()?;
+        let file = File::options().read(true).write(true).create_new(true).open(dir.join("file")).ok()?;
+        file.set_len(4 << 20).ok()?;
+        let mapping = Mapping::file(&file, 0, 4 << 20, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED).ok()?;
+        for page in (0..4 << 20).step_by(4096) {
+            // SAFETY: within the mapping, which nothing else uses.
+            unsafe { mapping.address().add(page).write_volatile(1) };
+        }
+        Some(Guard::struck())
     }
 }

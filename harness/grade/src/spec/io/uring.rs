@@ -138,8 +138,7 @@ fn drawing(plan: &Plan, seen: &Observation) -> Vec<String> {
     let run = Run { plan, seen, baseline: None, sometimes_right: false };
     let enters = named(&run, "io_uring_enter");
     let total: i64 = enters.iter().map(|(_, _, submitted)| submitted).sum();
-    let mut lines =
-        vec!["each # is a request, a read or a write of one block; the kernel does them meanwhile".to_owned()];
+    let mut lines = vec!["# is a request, a read or a write of one block; . one handed over before".to_owned()];
     let mut before = 0;
     for (number, (_, call, submitted)) in (1..).zip(&enters) {
         let Call::Other { arguments } = call else { continue };

@@ -14,8 +14,8 @@ const BLOCK: usize = 4096;
 
 /// What lies at which offset of a ring's descriptor, as in `<linux/io_uring.h>`.
 const PARTS: [(u64, &str); 3] = [
-    (0, "submission queue: storing its tail hands the request over"),
-    (0x800_0000, "completion queue: the kernel stores the result there"),
+    (0, "submissions: storing the tail hands a request over"),
+    (0x800_0000, "completions: the kernel stores the result there"),
     (0x1000_0000, "requests: one is filled in by stores"),
 ];
 
@@ -147,13 +147,13 @@ fn no_read(run: &Run) -> Finding {
 /// The mapped parts of the device, and what moved the bytes.
 fn drawing(plan: &Plan, seen: &Observation) -> Vec<String> {
     let rings = objects(seen, is_ring);
-    let mut lines = vec!["the device's memory, as the program has mapped it".to_owned()];
+    let mut lines = vec!["the device's memory by offset, as the program has mapped it".to_owned()];
     for (offset, what) in PARTS {
         let len = seen.successes().find_map(|(_, _, call, _)| match call {
             Call::Mmap { object: Some(o), offset: at, len, .. } if rings.contains(o) && *at == offset => Some(*len),
             _ => None,
         });
-        lines.extend(len.map(|len| format!("  offset {offset:#010x}  {len:>4} bytes  {what}")));
+        lines.extend(len.map(|len| format!("  {offset:#010x}  {len:>4} bytes  {what}")));
     }
     let path = plan.argument(0);
     let read: u64 = files(seen, &path).iter().flat_map(|o| reads_of(seen, *o)).map(|read| read.bytes).sum();
@@ -163,7 +163,7 @@ fn drawing(plan: &Plan, seen: &Observation) -> Vec<String> {
     };
     lines.push(format!("{} call of io_uring_enter says that there is a request", calls("io_uring_enter")));
     lines.push(format!(
-        "{read} bytes of {path} were read by calls, {} printed: the device brought them",
+        "{read} bytes of {path} read by calls, {} printed: the device brought them",
         seen.stdout.bytes.len()
     ));
     lines
