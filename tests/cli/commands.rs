@@ -199,6 +199,8 @@ fn doctor_tries_everything_and_says_what_is_missing() {
         "landlock",
         "kvm",
         "userfaultfd",
+        "frame-numbers",
+        "huge-pages",
         "io-uring",
         "cachestat",
         "c-compiler",

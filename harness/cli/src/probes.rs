@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -62,7 +63,7 @@ pub fn all() -> Vec<Offer> {
         offer("landlock", "files outside the box are kept from submissions by namespaces alone", LANDLOCK, landlock()),
         offer(
             "kvm",
-            "page tables are judged by the software MMU alone, without the processor's second opinion",
+            "page tables are judged by the software MMU alone, without the processor's second opinion, and the exercise of a device is skipped",
             "be in its group: sudo usermod -aG kvm $USER, and log in again; in a container: --device /dev/kvm; in a virtual machine: nested virtualisation",
             kvm(),
         ),
@@ -71,6 +72,12 @@ pub fn all() -> Vec<Offer> {
             "the exercise of a pager of your own is skipped",
             "Linux 5.11 or later with CONFIG_USERFAULTFD; in a container: a profile that allows userfaultfd",
             userfaultfd(),
+        ),
+        offer(
+            "frame-numbers",
+            "`frames` prints `hidden` for the numbers of frames; in its box, where nobody is privileged, it always does",
+            "run the program by itself, as root: sudo ./frames 8 2 5",
+            frame_numbers(),
         ),
         offer(
             "io-uring",
@@ -215,6 +222,19 @@ fn userfaultfd() -> Found {
             owned(fd as i32);
             Ok("faults in user mode only".to_owned())
         }
+    }
+}
+
+/// What the page map says of the page that this function's own variable is in.
+fn frame_numbers() -> Found {
+    const PAGE: u64 = 4096;
+    let touched = [0_u8; 8];
+    let at = touched.as_ptr().addr() as u64 / PAGE * 8;
+    let mut entry = touched;
+    File::open("/proc/self/pagemap").and_then(|map| map.read_exact_at(&mut entry, at)).map_err(|e| denied(&e))?;
+    match u64::from_ne_bytes(entry) & ((1 << 55) - 1) {
+        0 => Err("the kernel tells 0 for each: CAP_SYS_ADMIN is missing".to_owned()),
+        frame => Ok(format!("a page of this program is in frame {frame:#x}")),
     }
 }
 

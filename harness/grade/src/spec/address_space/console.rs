@@ -1,6 +1,7 @@
 //! `mmio_console`: a device, for a guest that does not know that it is one.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use observe::{Action, Call, Deed, InputFile, Observation, On, Stdin, Trigger};
@@ -30,6 +31,7 @@ const LOAD: [u8; 2] = [0x8a, 0x01];
 /// `mmio_console GUEST`
 pub(crate) fn mmio_console() -> Spec {
     let checks = [
+        Check::outside("usage", "a command line of anything but GUEST is refused", usage),
         Check::outside("reports", "a failing call is reported with the object that it was for", reports),
         Check::outside(
             "output",
@@ -43,10 +45,9 @@ pub(crate) fn mmio_console() -> Spec {
         Check::seen("short-io", "it is right when GUEST comes in pieces", under_faults),
         Check::seen("eintr", "it is right when calls are interrupted", under_faults),
     ];
-    let usage = Check::outside("usage", "a command line of anything but GUEST is refused", usage);
     Spec {
         plans,
-        checks: std::iter::once(usage).chain(checks.map(|check| check.unless(no_kvm))).collect(),
+        checks: checks.map(|check| check.unless(no_kvm)).to_vec(),
         demo: |_| echo("hello", Width::Byte, 0x20, "hello").drawn(drawing),
     }
 }
@@ -181,10 +182,21 @@ fn no_kvm(run: &Run) -> Option<String> {
     let results: Vec<_> = results.collect();
     match results.iter().find_map(|result| result.err().filter(|errno| NOT_HERE.contains(errno))) {
         Some(errno) => Some(told(errno)),
-        // Where calls cannot be seen, or this one was not made, what the harness may do itself has to do.
-        None if results.is_empty() => File::options().read(true).write(true).open(KVM).err()?.raw_os_error().map(told),
+        // Where calls cannot be seen, or this one was not made.
+        None if results.is_empty() => refused().map(told),
         None => None,
     }
+}
+
+/// What an ordinary user is told who opens the device: this one, or whom root becomes, who is in the device's group.
+fn refused() -> Option<i32> {
+    let device = match File::options().read(true).write(true).open(KVM) {
+        Ok(device) => device.metadata().ok()?,
+        Err(error) => return error.raw_os_error(),
+    };
+    let in_group = device.mode() & 0o060 == 0o060 && device.gid() != 0;
+    let may = !nix::unistd::geteuid().is_root() || in_group || device.mode() & 0o006 == 0o006;
+    (!may).then_some(libc::EACCES)
 }
 
 /// `stray`: one line says where there is nothing.
