@@ -55,27 +55,32 @@ impl Screen {
 
     /// Draws one picture. A terminal that is closed while it is drawn on ends the session as its hangup does.
     pub fn draw(&mut self, picture: impl FnOnce(&mut Frame)) -> Result<()> {
-        match self.0.draw(picture) {
-            Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => Err(Stop::Interrupted.into()),
-            drawn => drawn.map(drop).context("cannot draw on the terminal"),
-        }
+        heard(self.0.draw(picture).map(drop), "cannot draw on the terminal")
     }
 
     /// The next key, if one is pressed within `patience`.
     pub fn key(&self, patience: Duration) -> Result<Option<KeyEvent>> {
         // More than one may have come with the last.
         wait(Duration::ZERO)?;
-        if !event::poll(Duration::ZERO).context(LOST)? {
+        if !heard(event::poll(Duration::ZERO), LOST)? {
             wait(patience)?;
-            if !event::poll(Duration::ZERO).context(LOST)? {
+            if !heard(event::poll(Duration::ZERO), LOST)? {
                 return Ok(None);
             }
         }
-        match event::read().context(LOST)? {
+        match heard(event::read(), LOST)? {
             Event::Key(key) if key.kind != KeyEventKind::Release => Ok(Some(key)),
             _ => Ok(None),
         }
     }
+}
+
+/// What the terminal answered. If it was closed, that is why it failed, in whatever words.
+fn heard<T>(answer: std::io::Result<T>, failed: &'static str) -> Result<T> {
+    if answer.is_err() {
+        wait(Duration::ZERO)?;
+    }
+    answer.context(failed)
 }
 
 /// Waits until something is typed, or not; an error if nobody is there to type. crossterm would read a terminal that was
