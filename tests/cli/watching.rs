@@ -60,6 +60,9 @@ fn solve(suite: &Path, name: &str) {
     fs::copy(suite.join("solutions/05_pipes").join(name), suite.join("exercises/05_pipes").join(name)).unwrap();
 }
 
+/// However busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn ends_with(mut child: Child, status: i32) {
     let began = Instant::now();
     loop {
@@ -67,7 +70,7 @@ fn ends_with(mut child: Child, status: i32) {
             assert_eq!(ended.code(), Some(status));
             return;
         }
-        assert!(began.elapsed() < Duration::from_secs(3), "it did not end");
+        assert!(began.elapsed() < PATIENCE, "it did not end");
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -209,7 +212,6 @@ fn private_terminal() -> (File, File) {
 }
 
 #[test]
-#[ignore = "on a busy machine it takes longer than three seconds now and then"]
 fn a_session_whose_terminal_is_closed_ends() {
     let suite = fresh_suite();
     let file = suite.path().join("exercises/05_pipes/hello.rs");
