@@ -1,5 +1,7 @@
 //! `large_pages`: the same memory in pages of two sizes.
 
+use memmap2::{Advice, MmapMut};
+use nix::sys::resource::{UsageWho, getrusage};
 use observe::{Call, Event, Observation};
 
 use crate::spec::Spec;
@@ -48,7 +50,7 @@ fn walking(name: &str, mib: u64, steps: u64) -> Plan {
 fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let mib = 2 * nonce.number(16, 24);
     let plain = walking("some large pages", mib, nonce.number(10_000, 50_000));
-    let huge = Plan::new("more memory than there is").arg("100000000").arg("1").reports(MAPS, None, libc::ENOMEM);
+    let huge = Plan::new("more memory than there is").arg("200000000").arg("1").reports(MAPS, None, libc::ENOMEM);
     let mut plans = vec![
         plain.clone(),
         walking("one large page", 2, nonce.number(500, 900)).judged_by(&["output", "small-faults", "advised"]),
@@ -214,15 +216,30 @@ fn fewer_faults(run: &Run) -> Finding {
     wrong(run, words)
 }
 
-/// Where large pages are never given, nobody can be asked to get some.
-fn no_large_pages(_: &Run) -> Option<String> {
+/// Where large pages are never given, or none is left, nobody can be asked to get some.
+fn no_large_pages(run: &Run) -> Option<String> {
     match std::fs::read_to_string(DECIDED) {
         Ok(decided) if decided.contains("[never]") => {
             Some(format!("this machine gives no large pages ({DECIDED} says never)"))
         }
-        Ok(_) => None,
+        Ok(_) if fewer_faults(run).is_ok() || large_pages_are_left(arguments(run).0) == Some(true) => None,
+        Ok(_) => Some("the machine's memory is in pieces: this program gets no large pages either".into()),
         Err(_) => Some("this kernel has no transparent large pages".into()),
     }
+}
+
+/// Whether as much memory comes in large pages to who asks for them as the program is to do.
+fn large_pages_are_left(mib: u64) -> Option<bool> {
+    let len = (mib * MIB) as usize;
+    let mut memory = MmapMut::map_anon(len).ok()?;
+    memory.advise(Advice::HugePage).ok()?;
+    let so_far = || getrusage(UsageWho::RUSAGE_THREAD).map(|usage| usage.minor_page_faults());
+    let before = so_far().ok()?;
+    for piece in memory.chunks_mut((MIB / PIECES) as usize) {
+        piece[0] = 1;
+    }
+    let faults = (so_far().ok()? - before) as u64;
+    Some(2 * faults <= mib * PIECES)
 }
 
 /// `counted`, over the whole run.
