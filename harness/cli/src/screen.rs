@@ -11,6 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
 use ratatui::crossterm::execute;
@@ -50,6 +52,7 @@ impl Screen {
         if terminal.is_err() {
             restore();
         }
+        thread::Builder::new().name("hangup".into()).spawn(tell_of_hangup).context("cannot start a thread")?;
         Ok(Some(Screen(ManuallyDrop::new(terminal?))))
     }
 
@@ -73,6 +76,16 @@ impl Screen {
             _ => Ok(None),
         }
     }
+}
+
+/// A terminal that is closed between a look at it and a read goes on saying so to crossterm, which never comes back. The
+/// kernel's signal is for those alone whom the terminal controls; everybody else is told from here.
+fn tell_of_hangup() {
+    let stdin = std::io::stdin();
+    let mut closed = [PollFd::new(stdin.as_fd(), PollFlags::empty())];
+    while poll(&mut closed, PollTimeout::NONE) == Err(Errno::EINTR) {}
+    // Nobody but this process itself is to hear it.
+    let _ = kill(Pid::this(), Signal::SIGHUP);
 }
 
 /// What the terminal answered. If it was closed, that is why it failed, in whatever words.

@@ -1,6 +1,6 @@
 //! From what was seen to what is said: puts the checks to the runs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use observe::{Event, SourceLine, Tracing, What};
 
@@ -186,11 +186,12 @@ pub(crate) fn visible(text: &str) -> String {
     shown
 }
 
-/// The compiler records the file as it was named to it; a verdict names it as its reader does.
+/// The compiler records the file as it was named to it; a verdict names it as its reader does. Who hands a file in may
+/// have chosen its name for what it does to a report.
 fn source_of(line: &SourceLine, source: &Path) -> Source {
-    let recorded = PathBuf::from(&line.file);
-    let same = recorded.file_name() == source.file_name();
-    Source { file: if same { source.into() } else { recorded }, line: line.line }
+    let recorded = Path::new(&line.file);
+    let file = if recorded.file_name() == source.file_name() { source } else { recorded };
+    Source { file: visible(&file.to_string_lossy()).replace('\n', "\\n").into(), line: line.line }
 }
 
 #[cfg(test)]

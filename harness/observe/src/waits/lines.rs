@@ -15,6 +15,11 @@ use crate::observation::{Event, SourceLine, Stack, What};
 use crate::process_files;
 use crate::symbols::{AddressSpace, Images};
 
+/// Threads that were awake are looked at again so often, all together.
+pub(super) const RETRIES: u32 = 40;
+/// What is done between two sleeps takes less.
+const AWAKE: Duration = Duration::from_micros(500);
+
 /// How a running thread may be asked where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asking {
@@ -43,6 +48,8 @@ pub(super) struct Finder<'a> {
     pub(super) program: &'a File,
     pub(super) asking: Asking,
     pub(super) spaces: HashMap<i32, AddressSpace>,
+    /// How often, in all, a thread that was awake may be looked at again.
+    pub(super) retries: u32,
 }
 
 impl Finder<'_> {
@@ -75,18 +82,32 @@ impl Finder<'_> {
     }
 
     fn live(&mut self, pid: i32, task: &Task) -> (Option<SourceLine>, Stack) {
-        let blocked = matches!(task.state.letter, 'S' | 'D') && !task.stopped;
-        let pointers = if blocked { blocked_at(pid, task.tid) } else { self.running_at(task.tid) };
-        let Some((ip, sp, bp)) = pointers else { return (None, Stack::default()) };
+        if !matches!(task.state.letter, 'S' | 'D') || task.stopped {
+            return self.running_at(task.tid).map(|at| self.calls_at(pid, task.tid, at)).unwrap_or_default();
+        }
+        // Who sleeps again and again may be awake at this moment, and on its way elsewhere at the next.
+        loop {
+            let before = blocked_at(pid, task.tid);
+            let found = before.map(|at| self.calls_at(pid, task.tid, at)).unwrap_or_default();
+            let stayed = before.is_some() && blocked_at(pid, task.tid) == before;
+            if found.0.is_some() || stayed || self.retries == 0 {
+                return found;
+            }
+            self.retries -= 1;
+            std::thread::sleep(AWAKE);
+        }
+    }
+
+    fn calls_at(&mut self, pid: i32, tid: i32, (ip, sp, bp): (u64, u64, Option<u64>)) -> (Option<SourceLine>, Stack) {
         let space = self.spaces.entry(pid).or_insert_with(|| {
             let mut space = AddressSpace::default();
             space.reload(pid, self.images, self.program);
             space
         });
-        let guesses = bp.map_or_else(|| frames_above(pid, task.tid, sp, space), |bp| vec![bp]);
+        let guesses = bp.map_or_else(|| frames_above(pid, tid, sp, space), |bp| vec![bp]);
         let mut best = (None, Stack::default());
         for bp in guesses {
-            let found = space.trace(pid, task.tid, (ip, sp, bp), self.images, self.program);
+            let found = space.trace(pid, tid, (ip, sp, bp), self.images, self.program);
             let whole = found.0.is_some() && found.1.last().is_some_and(|f| f == "main" || f.ends_with("::main"));
             if found.1.len() > best.1.len() || (found.0.is_some() && best.0.is_none()) {
                 best = found;

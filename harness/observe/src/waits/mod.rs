@@ -20,7 +20,7 @@ use crate::observation::{Event, ProcessId};
 use crate::process_files;
 use crate::symbols::Images;
 
-use lines::Finder;
+use lines::{Finder, RETRIES};
 use look::{Identity, Tables};
 use tell::{Teller, Told, rank};
 use words::Naming;
@@ -71,6 +71,7 @@ pub(crate) fn explain(
         program: question.program,
         asking: question.asking,
         spaces: HashMap::new(),
+        retries: RETRIES,
     };
     let mut teller = Teller {
         look: question.look,

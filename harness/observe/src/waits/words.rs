@@ -1,13 +1,13 @@
 //! Small pieces of an explanation: names, signals, and what the trace knows of the past.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
 use super::look::{Kind, Snapshot, Task};
-use crate::calls::Call;
+use crate::calls::{Call, Sysno};
 use crate::objects::Registry;
 use crate::observation::{Disposition, Event, Exit, ObjectId, ObjectKind, ProcessId, SourceLine, What};
 use crate::process_files;
@@ -95,13 +95,16 @@ pub(super) fn busy(events: &[Event], tid: i32, now: Duration) -> Option<(usize, 
     const LATELY: Duration = Duration::from_millis(500);
     const MANY: usize = 40;
     let since = now.checked_sub(LATELY)?;
-    let lately: Vec<&str> =
-        events.iter().rev().take_while(|e| e.at >= since).filter(|e| e.thread == tid).filter_map(calls).collect();
-    let sleeps = lately.iter().any(|name| matches!(*name, "nanosleep" | "clock_nanosleep"));
-    let most = lately.iter().max_by_key(|name| lately.iter().filter(|n| n == name).count())?;
-    let name = events.iter().rev().filter_map(calls).find(|name| name == most)?;
-    let count = lately.iter().filter(|n| *n == most).count();
-    (count > MANY && 2 * count > lately.len() && !sleeps).then_some((count, name))
+    let mut lately: HashMap<Sysno, usize> = HashMap::new();
+    for event in events.iter().rev().take_while(|e| e.at >= since).filter(|e| e.thread == tid) {
+        if let What::Called { sysno, .. } = &event.what {
+            *lately.entry(*sysno).or_default() += 1;
+        }
+    }
+    let all: usize = lately.values().sum();
+    let sleeps = lately.keys().any(|call| matches!(call.name(), "nanosleep" | "clock_nanosleep"));
+    let (call, count) = lately.into_iter().max_by_key(|(_, count)| *count)?;
+    (count > MANY && 2 * count > all && !sleeps).then(|| (count, call.name()))
 }
 
 /// The last sleep of a thread whose last calls are sleeps over and over.
