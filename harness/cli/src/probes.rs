@@ -191,6 +191,9 @@ fn landlock() -> Found {
 
 fn kvm() -> Found {
     const KVM_CREATE_VM: libc::Ioctl = 0xAE01;
+    if let Some(errno) = observe::kvm_refusal() {
+        return Err(denied(&io::Error::from_raw_os_error(errno)));
+    }
     let device = File::options().read(true).write(true).open("/dev/kvm").map_err(|e| denied(&e))?;
     // SAFETY: the ioctl takes no pointer; its result is a new descriptor.
     let machine = unsafe { libc::ioctl(device.as_raw_fd(), KVM_CREATE_VM, 0) };

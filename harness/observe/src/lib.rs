@@ -36,7 +36,7 @@ pub use plan::{
     Action, Content, Deed, Effect, Fault, Hold, InputFile, Launch, Limits, Nth, On, Rung, Schedule, Side, Stdin,
     Stdout, Trigger, Watch, Who,
 };
-pub use probe::{RungReport, probe};
+pub use probe::{RungReport, kvm_refusal, probe};
 
 /// What can go wrong in the harness itself; never a property of the program observed.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,7 @@
 //! What the ladder of containment looks like on this machine, found out by climbing it.
 
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,7 @@ use crate::observer::{ARGUMENT, ONLY_TRY, Observer};
 use crate::plan::{Launch, Rung};
 use crate::supervisor::cgroups;
 use crate::supervisor::confine::Landlock;
+use crate::supervisor::root::KVM;
 
 /// One rung, tried.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +31,18 @@ pub struct RungReport {
 pub fn probe() -> Vec<RungReport> {
     let observer = Observer::new();
     [Rung::F, Rung::K, Rung::L].into_iter().map(|rung| report(rung, trial(&observer, rung))).collect()
+}
+
+/// Why no launch that asks for `/dev/kvm` can open it, as an error number: what this user is told, or whom root becomes
+/// for it, an ordinary user in the device's group.
+pub fn kvm_refusal() -> Option<i32> {
+    let device = match File::options().read(true).write(true).open(KVM) {
+        Ok(device) => device.metadata().ok()?,
+        Err(error) => return error.raw_os_error(),
+    };
+    let in_group = device.mode() & 0o060 == 0o060 && device.gid() != 0;
+    let may = !nix::unistd::geteuid().is_root() || in_group || device.mode() & 0o006 == 0o006;
+    (!may).then_some(libc::EACCES)
 }
 
 /// This very executable, told to do nothing, in a box.

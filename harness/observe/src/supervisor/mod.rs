@@ -18,7 +18,7 @@ mod limits;
 pub(crate) mod protocol;
 mod ptrace;
 mod quiet;
-mod root;
+pub(crate) mod root;
 mod run;
 mod scratch;
 pub(crate) mod stacks;

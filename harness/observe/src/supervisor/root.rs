@@ -39,7 +39,7 @@ pub(super) const SYSTEM: &[&str] = &[
 /// To read and to write.
 const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
 /// For a launch that asks for it.
-pub(super) const KVM: &str = "/dev/kvm";
+pub(crate) const KVM: &str = "/dev/kvm";
 const LINKS: &[(&str, &str)] = &[
     ("/proc/self/fd", "/dev/fd"),
     ("/proc/self/fd/0", "/dev/stdin"),

@@ -1,10 +1,8 @@
 //! `mmio_console`: a device, for a guest that does not know that it is one.
 
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use observe::{Action, Call, Deed, InputFile, Observation, On, Stdin, Trigger};
+use observe::{Action, Call, Deed, InputFile, Observation, On, Stdin, Trigger, kvm_refusal};
 
 use crate::spec::Spec;
 use crate::spec::common::calls::{READS, ROOT};
@@ -183,20 +181,9 @@ fn no_kvm(run: &Run) -> Option<String> {
     match results.iter().find_map(|result| result.err().filter(|errno| NOT_HERE.contains(errno))) {
         Some(errno) => Some(told(errno)),
         // Where calls cannot be seen, or this one was not made.
-        None if results.is_empty() => refused().map(told),
+        None if results.is_empty() => kvm_refusal().map(told),
         None => None,
     }
-}
-
-/// What an ordinary user is told who opens the device: this one, or whom root becomes, who is in the device's group.
-fn refused() -> Option<i32> {
-    let device = match File::options().read(true).write(true).open(KVM) {
-        Ok(device) => device.metadata().ok()?,
-        Err(error) => return error.raw_os_error(),
-    };
-    let in_group = device.mode() & 0o060 == 0o060 && device.gid() != 0;
-    let may = !nix::unistd::geteuid().is_root() || in_group || device.mode() & 0o006 == 0o006;
-    (!may).then_some(libc::EACCES)
 }
 
 /// `stray`: one line says where there is nothing.
