@@ -131,6 +131,11 @@ fn files_that_are_named_are_copied_into_the_box() {
     let words = complains(command.arg(&source).arg("copy.txt"), 0);
     assert!(words.contains("exit status 0") && words.contains("copy.txt (10 bytes) written"), "{words}");
     assert!(!words.contains("words.txt ("), "{words}");
+    let namesake = dir.path().join("there/words.txt");
+    std::fs::create_dir(dir.path().join("there")).unwrap();
+    std::fs::write(&namesake, "others").unwrap();
+    let mut command = syslings(&["run", "copy_read_write", "--solution", "--"]);
+    assert!(complains(command.arg(&source).arg(&namesake), 2).contains("there/words.txt: another file of this name"));
     let huge = dir.path().join("huge");
     std::fs::File::create(&huge).unwrap().set_len(65 << 20).unwrap();
     let mut command = syslings(&["run", "map_read", "--solution", "--"]);

@@ -1,7 +1,7 @@
 //! What a person gives a program that is just run: arguments, and copies of the files that they name.
 
-use std::ffi::OsString;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use observe::{Content, FileKind, FileLeft, InputFile, Observation};
@@ -25,16 +25,29 @@ pub struct Input {
 impl Input {
     /// A program sees nothing of the machine outside its box: each regular file that a word names is copied into it, under
     /// its last name, and the word becomes that name. All other words stay as they are.
+    ///
+    /// # Errors
+    /// A file cannot be read or is too large, or two files have one name.
     pub fn of(words: &[OsString]) -> Result<Input> {
         let mut input = Input::default();
+        let mut copied: Vec<(&OsStr, PathBuf)> = Vec::new();
         for word in words {
             let path = Path::new(word);
             let Some(name) = path.file_name().filter(|_| path.is_file()) else {
                 input.words.push(word.clone());
                 continue;
             };
-            if !input.files.iter().any(|file| file.path == Path::new(name)) {
-                input.files.push(InputFile::new(name, read(path)?));
+            let real = path.canonicalize().map_err(|error| failed(path, &error))?;
+            match copied.iter().find(|(other, _)| *other == name) {
+                Some((_, other)) if *other != real => {
+                    let words = "another file of this name is copied into the box, too: give one of them another name";
+                    return Err(Stop::input(format!("{}: {words}", path.display())));
+                }
+                Some(_) => {}
+                None => {
+                    input.files.push(InputFile::new(name, read(path)?));
+                    copied.push((name, real));
+                }
             }
             input.words.push(name.to_owned());
         }
@@ -59,10 +72,13 @@ impl Input {
 
 /// A file that is to be copied into the box.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let shown = path.display();
-    let failed = |error: &std::io::Error| Stop::input(format!("{shown}: {}", files::reason(error)));
-    if path.metadata().map_err(|error| failed(&error))?.len() > LARGEST {
-        return Err(Stop::input(format!("{shown}: more than {} MiB, and so not copied into the box", LARGEST >> 20)));
+    if path.metadata().map_err(|error| failed(path, &error))?.len() > LARGEST {
+        let words = format!("more than {} MiB, and so not copied into the box", LARGEST >> 20);
+        return Err(Stop::input(format!("{}: {words}", path.display())));
     }
-    std::fs::read(path).map_err(|error| failed(&error))
+    std::fs::read(path).map_err(|error| failed(path, &error))
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    Stop::input(format!("{}: {}", path.display(), files::reason(error)))
 }
