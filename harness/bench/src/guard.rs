@@ -149,6 +149,7 @@ mod tests {
         assert!(Guard::struck());
         assert!(!Guard::struck());
     }
+
     #[test]
     fn a_page_that_a_full_disk_has_no_room_for_takes_the_store_and_is_reported() {
         let _guard = Guard::install();

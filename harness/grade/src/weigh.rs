@@ -96,9 +96,15 @@ fn weigh_one(check: &Check, plans: &[Plan], rounds: &Rounds, subject: &Subject) 
 
 /// Requests to an io_uring are no system calls: what a program does by them, no check of its calls can tell.
 fn out_of_sight(check: &Check, run: &Run, subject: &Subject) -> Option<Objection> {
-    let makes_ring = |event: &&Event| matches!(&event.what, What::Called { sysno, result: Some(Ok(_)), .. } if sysno.name() == "io_uring_setup");
-    let event = run.seen.events.iter().find(makes_ring).filter(|_| check.traced && !subject.rings)?;
-    let words = "The program makes an io_uring, by which it could do unseen what it is to do otherwise: make the calls themselves.";
+    if !check.traced || subject.rings {
+        return None;
+    }
+    let makes_ring = |event: &&Event| match &event.what {
+        What::Called { sysno, result, .. } => matches!(result, Some(Ok(_))) && sysno.name() == "io_uring_setup",
+        _ => false,
+    };
+    let event = run.seen.events.iter().find(makes_ring)?;
+    let words = "The program sets up an io_uring. What it asks for through one is no system call and cannot be seen, and this exercise is about the calls: make them.";
     Failure::new(Reason::Forbidden, words).at(event.source.as_ref()).found().err()
 }
 

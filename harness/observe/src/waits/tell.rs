@@ -145,7 +145,7 @@ impl Teller<'_> {
     fn tell_wait(&mut self, told: &mut Told, process: &Snapshot, task: &Task, wait: &Wait, place: &Place) {
         match wait {
             // One that has hardly had the processor only waits its turn on a busy machine.
-            Wait::Running if is_starved(process, task) => starves(told, process, task),
+            Wait::Running if starves(told, process, task) => {}
             Wait::Running if task.state.cpu > BARELY => self.spins(told, task, None),
             Wait::Read(fd) => self.read(told, process, *fd),
             Wait::Write(fd) => self.write(told, process, *fd),
@@ -344,17 +344,18 @@ impl Teller<'_> {
     }
 }
 
-fn is_starved(process: &Snapshot, task: &Task) -> bool {
+/// Whether a thread is starved; if so, tells it.
+fn starves(told: &mut Told, process: &Snapshot, task: &Task) -> bool {
+    let got = process_files::thread_cpu(process.pid, task.tid);
     let waited = process_files::thread_delay(process.pid, task.tid);
-    waited > NOTICED && waited > process_files::thread_cpu(process.pid, task.tid) * HARDLY
-}
-
-fn starves(told: &mut Told, process: &Snapshot, task: &Task) {
-    let got = process_files::thread_cpu(process.pid, task.tid).as_secs_f64();
-    let waited = process_files::thread_delay(process.pid, task.tid).as_secs_f64();
+    if waited <= NOTICED || waited <= got * HARDLY {
+        return false;
+    }
     (told.kind, told.rank) = ("starved", rank::RUNNING);
     told.waiter.waits = "is ready to run, and the machine hardly lets it".into();
+    let (got, waited) = (got.as_secs_f64(), waited.as_secs_f64());
     told.waiter.because.push(format!(
         "it got {got:.2} s of processor time and waited {waited:.1} s for more: try again with less load"
     ));
+    true
 }
