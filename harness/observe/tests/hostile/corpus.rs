@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(120);
 
 /// How the bait's directory is called, before the number of the process that has laid it.
-const BAIT: &str = "hostile-bait-";
+pub const BAIT: &str = "hostile-bait-";
 
 /// Removes the bait of those that were killed.
 fn sweep() {
@@ -78,7 +78,7 @@ impl Corpus {
         let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(text)?;
         let socket = bait.join("socket");
         let _ = std::fs::remove_file(&socket);
-        let name = format!("hostile-{}", std::process::id());
+        let name = format!("{BAIT}{}", std::process::id());
         let hidden = SocketAddr::from_abstract_name(&name).map_err(text)?;
         let open = [UnixListener::bind(&socket).map_err(text)?, UnixListener::bind_addr(&hidden).map_err(text)?];
         Ok(Box::leak(Box::new(Corpus { programs, victim, listener, socket, name, _open: open })))

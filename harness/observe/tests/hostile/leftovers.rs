@@ -6,6 +6,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::corpus::BAIT;
+
 /// The variable by which processes of a launch are recognised.
 pub const MARK: &str = "HOSTILE_MARK";
 
@@ -105,12 +107,11 @@ fn names(place: &Path, things: &mut BTreeSet<String>) {
     }
 }
 
-/// Sockets that have a name but no file, other than the bait's.
+/// Sockets that have a name but no file, other than baits, of this process and of others.
 fn abstract_sockets(things: &mut BTreeSet<String>) {
     let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    let names =
-        table.lines().filter_map(|line| line.split_ascii_whitespace().nth(7)).filter(|name| name.starts_with('@'));
-    things.extend(names.map(|name| format!("socket {name}")));
+    let names = table.lines().filter_map(|line| line.split_ascii_whitespace().nth(7)?.strip_prefix('@'));
+    things.extend(names.filter(|name| !name.starts_with(BAIT)).map(|name| format!("socket @{name}")));
 }
 
 /// Directories of launches, and FIFOs and sockets beside them.
