@@ -181,6 +181,7 @@ pub enum Call {
         /// Offset of the positioned kinds.
         offset: Option<u64>,
         /// The first bytes moved.
+        #[serde(with = "serde_bytes")]
         data: Vec<u8>,
     },
     /// `write`, `pwrite64`, `writev`, `pwritev`, `pwritev2`, `sendto`, `sendmsg`; its result is the bytes moved.
@@ -196,6 +197,7 @@ pub enum Call {
         /// Offset of the positioned kinds.
         offset: Option<u64>,
         /// The first bytes asked for (of which the result says how many were moved).
+        #[serde(with = "serde_bytes")]
         data: Vec<u8>,
     },
     /// `sendfile`, `splice`, `tee`, `vmsplice`, `copy_file_range`: bytes moved inside the kernel.

@@ -332,6 +332,7 @@ pub struct Snapshot {
     /// The object mapped, where it is known.
     pub object: Option<ObjectId>,
     /// The first 64 KiB.
+    #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
 }
 
@@ -387,6 +388,7 @@ pub struct FileLeft {
     /// Inode number.
     pub inode: u64,
     /// The first 8 MiB of a regular file.
+    #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
 }
 
@@ -409,8 +411,10 @@ pub enum FileKind {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Output {
     /// What was kept: all of it, or the first part if it was too much.
+    #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
     /// The last part, if it was too much.
+    #[serde(with = "serde_bytes")]
     pub tail: Vec<u8>,
     /// How much there was.
     pub total: u64,

@@ -111,7 +111,7 @@ impl InputFile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Content {
     /// These bytes.
-    Bytes(Vec<u8>),
+    Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
     /// A hole of this many bytes, with pieces of data at offsets.
     Sparse {
         /// Length of the file in bytes.
@@ -135,9 +135,9 @@ pub enum Stdin {
     /// `/dev/null`.
     Empty,
     /// A pipe that delivers these bytes, then end-of-file.
-    Bytes(Vec<u8>),
+    Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
     /// A pipe that delivers these bytes and stays open until an [`Action`] closes it or the launch ends.
-    Open(Vec<u8>),
+    Open(#[serde(with = "serde_bytes")] Vec<u8>),
     /// The launch's terminal (needs [`Stdout::Terminal`]).
     Terminal,
 }
@@ -373,6 +373,7 @@ pub enum Deed {
         /// Which.
         path: PathBuf,
         /// With what.
+        #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
     /// Append to a file.
@@ -380,6 +381,7 @@ pub enum Deed {
         /// Which.
         path: PathBuf,
         /// What.
+        #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
     /// Cut or extend a file.
@@ -390,7 +392,7 @@ pub enum Deed {
         len: u64,
     },
     /// More bytes on standard input.
-    Feed(Vec<u8>),
+    Feed(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Close standard input.
     CloseStdin,
     /// Send this signal to the program itself. With [`Trigger::Before`] it comes before the call: its handler has
@@ -410,6 +412,7 @@ pub enum Deed {
         /// Which.
         path: PathBuf,
         /// What.
+        #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
 }

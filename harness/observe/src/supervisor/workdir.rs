@@ -18,7 +18,7 @@ use crate::process_files;
 /// Bytes kept of a file that is left.
 const KEPT: u64 = 8 << 20;
 /// Bytes kept of all of them together.
-const KEPT_IN_ALL: u64 = 64 << 20;
+const KEPT_IN_ALL: u64 = 32 << 20;
 /// Names listed, and how deep.
 const NAMES: usize = 4096;
 const DEPTH: usize = 32;
@@ -94,6 +94,7 @@ impl Listing {
             && let Some(file) = open_to_read(directory, name, status.st_mode)
         {
             // A file that cannot be read to its end is kept as far as it went.
+            bytes.reserve_exact(room.min(status.st_size as u64) as usize);
             let _ = file.take(room).read_to_end(&mut bytes);
             self.kept += bytes.len() as u64;
         }
