@@ -93,7 +93,8 @@ fn each<J: Sync>(jobs: &[J], at_a_time: usize, act: impl Fn(&J) + Sync) {
 /// How many runs were not explained as they should be.
 fn hanging(observer: &Observer, wanted: &Wanted) -> usize {
     let programs = Programs::compile(&programs::root().join("fixtures/hangs"));
-    let names: Vec<&String> = programs.names.iter().filter(|name| name.contains(&wanted.name)).collect();
+    let wanted_here = |name: &&String| name.contains(&wanted.name) && programs.can_run(name);
+    let names: Vec<&String> = programs.names.iter().filter(wanted_here).collect();
     let jobs: Vec<(usize, &String)> = (0..wanted.runs).flat_map(|n| names.iter().map(move |name| (n, *name))).collect();
     let wrong = AtomicUsize::new(0);
     let called: Mutex<Vec<Duration>> = Mutex::default();
@@ -131,7 +132,8 @@ fn hanging(observer: &Observer, wanted: &Wanted) -> usize {
 /// How many runs did not end by themselves.
 fn waiting(observer: &Observer, wanted: &Wanted) -> usize {
     let programs = Programs::compile(&programs::root().join("fixtures/waiting"));
-    let names: Vec<&String> = programs.names.iter().filter(|name| name.contains(&wanted.name)).collect();
+    let wanted_here = |name: &&String| name.contains(&wanted.name) && programs.can_run(name);
+    let names: Vec<&String> = programs.names.iter().filter(wanted_here).collect();
     let jobs: Vec<(usize, &String)> = (0..)
         .flat_map(|n| names.iter().map(move |name| (n, *name)))
         .take(wanted.waiting * names.len().min(1))

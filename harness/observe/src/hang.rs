@@ -10,7 +10,7 @@ pub struct Hang {
     /// The wait-for graph proves that nothing in the launch can end it.
     pub proven: bool,
     /// What kind of hang it is, in a word that stays the same: `end-of-file-never-comes`, `pipe-full`,
-    /// `fifo-no-peer`, `waits-for-child`, `futex`, `spinning`, `starved`, `stopped`, `sleeping`, `waiting`.
+    /// `fifo-no-peer`, `waits-for-child`, `futex`, `spinning`, `starved`, `stopped`, `missing-page`, `sleeping`, `waiting`.
     pub kind: String,
     /// One plain sentence: the heart of it.
     pub summary: String,

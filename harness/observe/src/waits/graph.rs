@@ -58,6 +58,10 @@ pub(super) enum Wait {
     Stopped,
     /// A System V or POSIX queue or semaphore.
     Queue(String),
+    /// A page that whoever serves a userfaultfd is to bring.
+    Page,
+    /// What was asked for through an io_uring.
+    Completion(i32),
     /// A sleep or a wait with a time limit, and that limit in seconds where it is known.
     Timed(&'static str, Option<f64>),
 }
@@ -71,7 +75,12 @@ pub(super) fn wait_of(process: &Snapshot, task: &Task, tables: &Tables, resumed:
         return Wait::Hidden;
     }
     let Some((number, a)) = task.state.call else {
-        return if task.state.letter == 'R' { Wait::Running } else { Wait::Alive };
+        return match task.state.letter {
+            'R' => Wait::Running,
+            // Of all that blocks outside a system call, only such a fault can be interrupted.
+            'S' => Wait::Page,
+            _ => Wait::Alive,
+        };
     };
     let number = match c_long::from(number) {
         libc::SYS_restart_syscall => c_long::from(resumed.unwrap_or(number)),
@@ -200,6 +209,7 @@ fn synchronisation(pid: i32, tid: i32, tables: &Tables, number: c_long, a: [u64;
         libc::SYS_semop => Wait::Queue(format!("System V semaphore {}", a[0])),
         libc::SYS_semtimedop if a[3] == 0 => Wait::Queue(format!("System V semaphore {}", a[0])),
         libc::SYS_mq_timedreceive if a[4] == 0 => Wait::Queue(format!("a message on queue descriptor {}", a[0])),
+        libc::SYS_io_uring_enter if a[2] > 0 => Wait::Completion(a[0] as i32),
         libc::SYS_mq_timedsend if a[4] == 0 => Wait::Queue(format!("room on queue descriptor {}", a[0])),
         _ => return None,
     })

@@ -141,6 +141,8 @@ pub(super) enum Kind {
     Process(i32),
     /// A regular file or directory: never waited for long.
     File,
+    /// A userfaultfd.
+    Faults,
     /// An io_uring: what was put into it is done by nobody's thread.
     Ring,
     /// A terminal, a device: somebody outside may bring something.
@@ -227,6 +229,8 @@ fn anonymous(link: &str, information: &str) -> Kind {
         Kind::Epoll(information.lines().filter_map(epoll_member).collect())
     } else if link.contains("inotify") {
         Kind::Changes
+    } else if link.contains("userfaultfd") {
+        Kind::Faults
     } else if link.contains("io_uring") {
         Kind::Ring
     } else if let Some(pid) = field(information, "Pid:").and_then(|p| p.parse().ok()) {

@@ -45,6 +45,8 @@ impl Teller<'_> {
             Wait::Signal(_) => "waits for a signal".into(),
             Wait::Stopped => "is stopped".into(),
             Wait::Queue(what) => format!("waits for {what}"),
+            Wait::Page => "waits for a missing page".into(),
+            Wait::Completion(ring) => format!("waits for {} (fd {ring})", self.label(pid, *ring)),
             Wait::Timed(what, seconds) => words::timed(what, *seconds, false),
         })
     }
@@ -94,6 +96,28 @@ impl Teller<'_> {
             let does = self.does(pid).map(|d| format!(": it {d}")).unwrap_or_default();
             told.waiter.because.push(format!("{name} does not end{does}"));
         }
+    }
+
+    /// A fault that somebody is to serve.
+    pub(super) fn page(&mut self, told: &mut Told, process: &Snapshot, task: &Task) {
+        told.kind = "missing-page";
+        told.waiter.waits = "waits for a page of its memory, which is missing".into();
+        let serving: Vec<(i32, i32)> =
+            self.tables.all().filter(|(_, _, open)| open.kind == Kind::Faults).map(|(pid, fd, _)| (pid, fd)).collect();
+        if process.tasks.len() == 1 && serving.iter().all(|(pid, _)| *pid == process.pid) {
+            told.rank = rank::OWN;
+        }
+        for (pid, fd) in serving.into_iter().take(NAMED) {
+            let end = match words::unread_faults(pid, fd) {
+                0 => "tells of the fault, and was read, but nobody brings the page",
+                _ => "tells of the fault, and nobody reads it",
+            };
+            let sentence = format!("{} (fd {fd}) {end}", self.label(pid, fd));
+            told.waiter.because.push(sentence);
+            self.blame(told, pid, fd);
+        }
+        self.siblings(told, process, task);
+        self.others(told, process);
     }
 
     pub(super) fn lock(&mut self, told: &mut Told, process: &Snapshot, fd: i32) {

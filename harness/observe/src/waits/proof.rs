@@ -77,7 +77,7 @@ impl Proof<'_> {
     fn never_ends(&self, process: &Snapshot, wait: &Wait) -> bool {
         let closed = self.around.closed_world;
         match wait {
-            Wait::Alive | Wait::Running | Wait::Hidden | Wait::Timed(..) => false,
+            Wait::Alive | Wait::Running | Wait::Hidden | Wait::Completion(_) | Wait::Timed(..) => false,
             Wait::Read(fd) => self.end_is_still(process.pid, *fd, true, true),
             Wait::Write(fd) | Wait::Connect(fd) => self.end_is_still(process.pid, *fd, false, true),
             Wait::Poll(list) => self.poll_is_still(process.pid, list),
@@ -87,6 +87,7 @@ impl Proof<'_> {
             Wait::Lock(fd) => !lock_holders(self.tables, process.pid, *fd).is_empty(),
             Wait::OpenFifo { .. } | Wait::Signal(_) | Wait::Stopped => closed,
             Wait::Queue(_) => self.around.own_namespaces,
+            Wait::Page => closed && self.tables.all().any(|(_, _, open)| open.kind == Kind::Faults),
         }
     }
 
@@ -100,7 +101,7 @@ impl Proof<'_> {
                 !self.around.serves(open.identity, reading) && !self.tables.holders(open.identity, reading).is_empty()
             }
             Kind::Socket => closed && socket_is_still(pid, fd, reading && limited, self.around.own_namespaces),
-            Kind::Event | Kind::Signal | Kind::Timer(false) | Kind::Changes => closed,
+            Kind::Event | Kind::Signal | Kind::Timer(false) | Kind::Changes | Kind::Faults => closed,
             Kind::Process(child) => self.look.process(*child).is_some(),
             Kind::Epoll(members) => {
                 let list: Vec<Polled> =

@@ -194,6 +194,15 @@ impl Teller<'_> {
                 told.waiter.because.push("nobody who is still running can bring it".into());
                 self.others(told, process);
             }
+            Wait::Page => self.page(told, process, task),
+            Wait::Completion(ring) => {
+                let label = self.label(process.pid, *ring);
+                told.waiter.waits = format!("waits for completions of {label} (fd {ring})");
+                told.waiter
+                    .because
+                    .push("what it asked for through the ring is no system call: it cannot be seen".into());
+                self.others(told, process);
+            }
             Wait::Timed(what, seconds) => {
                 (told.kind, told.rank) = ("sleeping", rank::SLEEPING);
                 told.waiter.waits = words::timed(what, *seconds, words::last_sleep(self.events, task.tid).is_some());
@@ -251,9 +260,12 @@ impl Teller<'_> {
                 self.others(told, process);
             }
             Kind::Socket => self.socket(told, process),
-            Kind::Event | Kind::Signal | Kind::Timer(_) | Kind::Changes => {
-                if open.kind == Kind::Signal {
-                    (told.kind, told.rank) = ("signal-never-comes", rank::IDLE);
+            Kind::Event | Kind::Signal | Kind::Timer(_) | Kind::Changes | Kind::Faults => {
+                match open.kind {
+                    Kind::Signal => (told.kind, told.rank) = ("signal-never-comes", rank::IDLE),
+                    // Whoever waits for the page is the heart.
+                    Kind::Faults => told.rank = rank::IDLE,
+                    _ => {}
                 }
                 told.waiter.because.push(words::nobody_brings(&open.kind).into());
                 self.others(told, process);

@@ -64,6 +64,7 @@ pub(super) fn brought_by(kind: &Kind, call: &str) -> &'static str {
         Kind::Signal => "a signal",
         Kind::Timer(_) => "a timer",
         Kind::Changes => "a change of a file",
+        Kind::Faults => "a page fault",
         Kind::Pipe | Kind::Socket => "bytes or end-of-file",
         _ => "input",
     }
@@ -76,10 +77,17 @@ pub(super) fn nobody_brings(kind: &Kind) -> &'static str {
         Kind::Signal => "nobody sends one of its signals",
         Kind::Timer(_) => "the timer is not set",
         Kind::Changes => "nobody changes what it watches",
+        Kind::Faults => "it has no fault to tell of that was not read",
         Kind::Process(_) => "that process does not end",
         Kind::Epoll(_) => "none of its members is ready",
         _ => "nothing comes from it",
     }
+}
+
+/// Faults that a userfaultfd has told nobody of yet.
+pub(super) fn unread_faults(pid: i32, fd: i32) -> u64 {
+    let information = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
+    information.lines().find_map(|line| line.strip_prefix("pending:")?.trim().parse().ok()).unwrap_or(0)
 }
 
 fn calls(event: &Event) -> Option<&'static str> {

@@ -35,12 +35,14 @@ fn main() {
     };
     let mut trials = Vec::new();
     for name in bench.hangs.names.clone() {
-        let with = bench.clone();
-        trials.push(Trial::test(format!("hangs::{name}_is_explained"), move || Ok(explained(&with, &name)?)));
+        let (with, here) = (bench.clone(), bench.hangs.can_run(&name));
+        let trial = Trial::test(format!("hangs::{name}_is_explained"), move || Ok(explained(&with, &name)?));
+        trials.push(trial.with_ignored_flag(!here));
     }
     for name in bench.waiting.names.clone() {
-        let with = bench.clone();
-        trials.push(Trial::test(format!("waiting::{name}_is_no_hang"), move || Ok(waits(&with, &name)?)));
+        let (with, here) = (bench.clone(), bench.waiting.can_run(&name));
+        let trial = Trial::test(format!("waiting::{name}_is_no_hang"), move || Ok(waits(&with, &name)?));
+        trials.push(trial.with_ignored_flag(!here));
     }
     trials.push(starved::trial(&bench.observer, &Programs::compile(&programs::root().join("fixtures/starved"))));
     trials.push(descriptors::trial(&bench.observer));

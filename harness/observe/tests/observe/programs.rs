@@ -16,6 +16,16 @@ pub struct Programs {
     pub names: Vec<String>,
 }
 
+/// Whether an ordinary user may serve page faults, of user mode alone.
+fn may_serve_faults() -> bool {
+    const UFFD_USER_MODE_ONLY: libc::c_int = 1;
+    // SAFETY: the call takes a plain number and makes a descriptor that nobody else owns.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | UFFD_USER_MODE_ONLY);
+        fd >= 0 && libc::close(fd as libc::c_int) == 0
+    }
+}
+
 /// The root of the workspace.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace is there")
@@ -70,6 +80,11 @@ impl Programs {
     /// The source of one of them.
     pub fn text(&self, name: &str) -> String {
         fs::read_to_string(self.folder.join(format!("{name}.rs"))).expect("the program's source")
+    }
+
+    /// Whether this machine has what one of them uses.
+    pub fn can_run(&self, name: &str) -> bool {
+        head(&self.text(name), "needs") != Some("userfaultfd") || may_serve_faults()
     }
 
     /// Whether one of them uses what only a box with namespaces lets a program use.
