@@ -3,6 +3,7 @@
 //!
 //! ```sh
 //! cargo test --release -p observe --test hostile -- --long [--rounds N] [--at-once N] [--kills N] [--same N] [--only TEXT]
+//!     [--rung F|K|L]
 //! ```
 
 mod corpus;

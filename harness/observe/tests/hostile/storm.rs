@@ -30,10 +30,17 @@ pub fn long(corpus: &'static Corpus, own: &[String]) -> ExitCode {
     let at_once = option(own, "--at-once", 50);
     let killed = option(own, "--kills", 100);
     let same = option(own, "--same", 100);
-    let only = own.iter().position(|a| a == "--only").and_then(|n| own.get(n + 1));
+    let word = |name: &str| own.iter().position(|a| a == name).and_then(|n| own.get(n + 1));
+    let only = word("--only");
     let chosen: Vec<&Program> =
         corpus.programs.iter().filter(|p| only.is_none_or(|text| p.name.contains(text.as_str()))).collect();
-    let rungs = available();
+    let rung = word("--rung");
+    let asked_for = |known: &Rung| rung.is_none_or(|rung| *rung == letter(*known).to_string());
+    let rungs: Vec<Rung> = available().into_iter().filter(asked_for).collect();
+    if rungs.is_empty() {
+        eprintln!("there is no such rung here: {}", rung.map_or("any", String::as_str));
+        return ExitCode::FAILURE;
+    }
     let before = Machine::look();
     let mut failed = 0;
     println!("{} programs, as user {}", chosen.len(), nix::unistd::geteuid());
