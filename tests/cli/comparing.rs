@@ -8,6 +8,9 @@ use serial_test::serial;
 
 use crate::program::{json, prints, syslings};
 
+/// Exercises for which a machine may not give an ordinary user anything to work with: KVM, userfaultfd, io_uring.
+const MAY_BE_REFUSED: [&str; 3] = ["mmio_console", "user_pager", "uring_copy"];
+
 fn read(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
@@ -23,7 +26,9 @@ fn a_tour_checks_every_demo_and_writes_its_report() {
     let listed = json(&mut syslings(&["list", "--json"]), 0);
     for exercise in listed["exercises"].as_array().unwrap() {
         let name = exercise["name"].as_str().unwrap();
-        assert!(text.lines().any(|line| line.contains(name) && line.contains("passed")), "{name}: {text}");
+        let line = text.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
+        let fair = line.contains(" passed ") || MAY_BE_REFUSED.contains(&name) && line.contains(" skipped ");
+        assert!(fair, "{name}: {text}");
     }
     assert!(text.contains("mmap") && text.contains("tour.html"), "{text}");
     let report = read(&dir.path().join("tour.json"));
