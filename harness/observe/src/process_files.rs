@@ -182,6 +182,13 @@ pub(crate) fn ignored_signals(pid: i32) -> Option<u64> {
     u64::from_str_radix(&status_line(pid, "SigIgn:")?, 16).ok()
 }
 
+/// The set of signals that have come to a thread or its process and are kept back, because it blocks them.
+pub(crate) fn blocked_signals(pid: i32, tid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).ok()?;
+    let set = |key| u64::from_str_radix(status.lines().find_map(|line: &str| line.strip_prefix(key))?.trim(), 16).ok();
+    Some((set("SigPnd:")? | set("ShdPnd:")?) & set("SigBlk:")?)
+}
+
 /// Id of the parent.
 pub(crate) fn parent(pid: i32) -> Option<i32> {
     status_line(pid, "PPid:")?.parse().ok()

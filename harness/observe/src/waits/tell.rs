@@ -178,7 +178,8 @@ impl Teller<'_> {
             Wait::Signal(set) => {
                 (told.kind, told.rank) = ("signal-never-comes", rank::IDLE);
                 told.waiter.waits = format!("waits for {}", words::signals(*set));
-                told.waiter.because.push("nobody sends one".into());
+                let why_not = words::blocked(process, task).unwrap_or_else(|| "nobody sends one".into());
+                told.waiter.because.push(why_not);
                 told.waiter.because.extend(words::ignored(process.pid, *set));
                 told.waiter.because.extend(words::came_before(self.events, told.waiter.process, place.since));
                 self.others(told, process);

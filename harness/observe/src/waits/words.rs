@@ -187,6 +187,12 @@ pub(super) fn ignored(pid: i32, set: Option<u64>) -> Option<String> {
     (both != 0 && set != Some(!0)).then(|| format!("{} is ignored, and thrown away when it comes", signals(Some(both))))
 }
 
+/// Signals that have come and are blocked even now.
+pub(super) fn blocked(process: &Snapshot, task: &Task) -> Option<String> {
+    let kept = process_files::blocked_signals(process.pid, task.tid).filter(|set| *set != 0)?;
+    Some(format!("{} has come, and is blocked even during the wait", signals(Some(kept))))
+}
+
 /// A handled signal that came too early: before the wait for it began.
 pub(super) fn came_before(events: &[Event], process: ProcessId, since: Option<Duration>) -> Option<String> {
     let since = since?;
