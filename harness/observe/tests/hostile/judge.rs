@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use observe::{Ending, Exit, Observation, Observer, Rung};
+use observe::{Call, Ending, Exit, Observation, Observer, Rung, What};
 
 use super::corpus::{Corpus, Program};
 use super::leftovers;
@@ -10,6 +10,9 @@ use super::leftovers;
 /// What a launch may take beyond its deadline; on a machine under load the harness's own threads are late too.
 const AFTER_DEADLINE: Duration = Duration::from_millis(500);
 const LOAD: Duration = Duration::from_secs(2);
+
+/// Bytes of paths that may be kept of one launch; a program names files faster than anybody reads what is sent of it.
+const NAMED: usize = 17 << 20;
 
 /// How it went.
 pub struct Outcome {
@@ -55,11 +58,24 @@ pub fn run(
     if kept > 2 * launch.output_limit {
         complaints.push(format!("{kept} bytes of output were kept"));
     }
+    let named = named(&seen);
+    if named > NAMED {
+        complaints.push(format!("{named} bytes of paths were kept"));
+    }
     if std::fs::read_to_string(corpus.victim.join("keep")).ok().as_deref() != Some("kept") {
         complaints.push("a link was followed: the victim's file is gone or changed".into());
     }
     complaints.extend(leftovers::processes(&mark));
     Outcome { complaints, late, name }
+}
+
+/// Bytes of the paths in what was seen to be opened.
+fn named(seen: &Observation) -> usize {
+    let path = |what: &What| match what {
+        What::Called { call: Call::Open { path, .. }, .. } => path.as_os_str().len(),
+        _ => 0,
+    };
+    seen.events.iter().map(|event| path(&event.what)).sum()
 }
 
 fn is(seen: &Observation, expected: &str) -> bool {
