@@ -1,5 +1,7 @@
 //! The program as a person or a script meets it: the real binary, its words, its files and its exit status.
 
+#[path = "cli/accessible.rs"]
+mod accessible;
 #[path = "cli/book.rs"]
 mod book;
 #[path = "cli/classes.rs"]

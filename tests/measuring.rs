@@ -1,6 +1,8 @@
 //! The measuring commands, one at a time and with no other test beside them: a machine that does two things at once
 //! measures neither.
 
+#[path = "cli/accessible.rs"]
+mod accessible;
 #[path = "cli/comparing.rs"]
 mod comparing;
 #[path = "cli/program.rs"]

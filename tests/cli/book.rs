@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use crate::accessible::must_be_accessible;
 use crate::program::{complains, prints, syslings};
 
 #[test]
@@ -28,6 +29,8 @@ fn a_book_is_whole_needs_no_network_and_leads_everywhere() {
         }
         assert!(page.split("<img ").skip(1).all(|image| image.contains("alt=\"")), "{name}");
     }
+    let pages: Vec<&str> = files.iter().map(String::as_str).filter(|name| name.ends_with(".html")).collect();
+    must_be_accessible(&out, &pages);
     let lost: Vec<&String> = files.difference(&reached).filter(|name| *name != "comparison.html").collect();
     assert!(lost.is_empty(), "nothing leads to {lost:?}");
     // An earlier book is written over, other people's files are not.

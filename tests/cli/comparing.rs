@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use serial_test::serial;
 
+use crate::accessible::must_be_accessible;
 use crate::program::{json, prints, syslings};
 
 /// Exercises for which a machine may not give an ordinary user anything to work with: KVM, userfaultfd, io_uring.
@@ -36,6 +37,7 @@ fn a_tour_checks_every_demo_and_writes_its_report() {
     assert!(report["comparison"]["results"].is_array());
     let page = fs::read_to_string(dir.path().join("tour.html")).unwrap();
     assert!(page.to_lowercase().starts_with("<!doctype html>"));
+    must_be_accessible(dir.path(), &["tour.html"]);
     assert_eq!(fs::metadata(&file).unwrap().len(), 8 << 20, "the file is only read");
 }
 
@@ -69,6 +71,7 @@ fn a_comparison_has_the_contracts_fields_and_can_be_compared() {
         assert_eq!(row["verified"], true, "{row}");
     }
     assert!(fs::read_to_string(page).unwrap().contains("<html"));
+    must_be_accessible(dir.path(), &["a.html"]);
     let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["a.html", "a.json"], "what was generated is gone");

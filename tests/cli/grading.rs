@@ -121,6 +121,18 @@ fn a_file_that_is_no_program_is_its_authors_fault() {
 }
 
 #[test]
+fn a_program_that_nothing_can_start_is_its_authors_fault_in_every_box() {
+    let file = format!("pipe_hello={}", fixture("cheats", "pipe_hello", "names_its_own_loader.rs"));
+    for rung in ["F", "K", "L"] {
+        let report = json(&mut syslings(&["grade", "--file", &file, "--rung", rung, "--format", "json"]), 1);
+        let verdict = &report["verdicts"][0];
+        assert_eq!(verdict["outcome"], "compile_error", "{rung}: {verdict}");
+        let message = verdict["message"].as_str().unwrap();
+        assert!(message.contains("interpreter (section .interp) is `/nowhere/ld-linux.so`: No such file"), "{message}");
+    }
+}
+
+#[test]
 fn shards_are_joined_to_the_whole() {
     let class = class();
     let dir = tempfile::tempdir().unwrap();

@@ -62,7 +62,7 @@ pub fn file_submission(suite: &Suite, exercise: &str, path: &Path) -> Result<Sub
 pub fn stop(error: ObserveError) -> anyhow::Error {
     match error {
         ObserveError::Interrupted => Stop::Interrupted.into(),
-        ObserveError::Program { .. } => Stop::input(error.to_string()),
+        ObserveError::Program { .. } | ObserveError::Interpreter { .. } => Stop::input(error.to_string()),
         other => other.into(),
     }
 }

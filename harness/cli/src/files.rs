@@ -1,7 +1,7 @@
 //! Files that a person names: looked at before anything is done with them, and written whole or not at all.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -38,21 +38,30 @@ pub fn check_writable(path: &Path) -> Result<()> {
 
 /// Writes a file so that a reader finds either the old one or the whole new one.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_whole_by(path, |file| Ok(file.write_all(bytes)?))
+}
+
+/// The same, of what is written piece by piece.
+pub fn write_whole_by(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let cannot = || format!("cannot write {}", path.display());
+    let all = |file: &File| -> Result<()> {
+        let mut file = BufWriter::new(file);
+        write(&mut file)?;
+        file.flush()?;
+        Ok(())
+    };
     // Standard output and the like are written to, not replaced.
     if path.exists() && !path.is_file() {
-        return File::options()
-            .write(true)
-            .open(path)
-            .and_then(|mut file| file.write_all(bytes))
-            .with_context(|| format!("cannot write {}", path.display()));
+        let file = File::options().write(true).open(path).with_context(cannot)?;
+        return all(&file).with_context(cannot);
     }
-    let mut file = tempfile::Builder::new()
+    let file = tempfile::Builder::new()
         .prefix(".syslings-")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
         .tempfile_in(parent(path))
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    file.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))?;
-    file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+        .with_context(cannot)?;
+    all(file.as_file()).with_context(cannot)?;
+    file.persist(path).with_context(cannot)?;
     Ok(())
 }
 

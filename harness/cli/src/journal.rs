@@ -1,15 +1,18 @@
-//! Verdicts kept as they are made, in a file beside the report to be, so that a grading that was broken off goes on from
-//! there. Each is a line of JSON, written by one call: a kill at any moment spoils at most the last.
+//! Verdicts kept on disk as they are made: a class of any size takes no more memory than one program. Beside the report
+//! to be they outlive a grading that was broken off, which goes on from there. Each is a line of JSON, written by one
+//! call: a kill at any moment spoils at most the last.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use grade::{Item, Outcome, Verdict};
 use observe::Rung;
-use serde::{Deserialize, Serialize};
+use serde::ser::{Error, SerializeSeq};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 /// One line.
@@ -20,55 +23,159 @@ struct Entry<V> {
     verdict: V,
 }
 
-/// The journal of one report.
+/// Where a verdict is.
+#[derive(Debug)]
+enum Place {
+    /// A line of the file.
+    Line { at: u64, len: usize },
+    /// What no file takes.
+    Memory(Box<Verdict>),
+}
+
+/// Verdicts by their keys.
 #[derive(Debug)]
 pub struct Journal {
-    file: File,
-    path: PathBuf,
+    file: Option<File>,
+    /// Of a file that has a name.
+    path: Option<PathBuf>,
+    places: HashMap<String, Place>,
 }
 
 impl Journal {
-    /// The journal of the report that will be `output`, and the verdicts that are in it already if it is to be resumed.
-    pub fn begin(output: &Path, resume: bool) -> Result<(Journal, HashMap<String, Verdict>)> {
+    /// The journal of the report that will be `output`; the verdicts that are in it already are known if it is to be
+    /// resumed.
+    pub fn beside(output: &Path, resume: bool) -> Result<Journal> {
         let mut name = output.as_os_str().to_owned();
         name.push(".journal");
         let path = PathBuf::from(name);
-        let known = if resume { read(&path)? } else { HashMap::new() };
         let cannot = || format!("cannot write {}", path.display());
-        let mut file = File::options().create(true).append(true).open(&path).with_context(cannot)?;
+        let mut file = File::options().create(true).read(true).append(true).open(&path).with_context(cannot)?;
+        let mut places = HashMap::new();
         if resume {
+            places = read(&file).with_context(|| format!("cannot read {}", path.display()))?;
             // What a kill left of a line must not swallow the next.
             file.write_all(b"\n").with_context(cannot)?;
         } else {
             file.set_len(0).with_context(cannot)?;
         }
-        Ok((Journal { file, path }, known))
+        Ok(Journal { file: Some(file), path: Some(path), places })
     }
 
-    /// Keeps a verdict. One that says nothing of the program is not worth keeping.
+    /// A journal that nobody finds again.
+    pub fn nameless() -> Journal {
+        Journal { file: tempfile::tempfile().ok(), path: None, places: HashMap::new() }
+    }
+
+    /// Whether there is a verdict.
+    pub fn knows(&self, key: &str) -> bool {
+        self.places.contains_key(key)
+    }
+
+    /// Keeps a verdict, in memory if all else fails.
     pub fn add(&mut self, key: &str, verdict: &Verdict) -> Result<()> {
-        if verdict.outcome == Outcome::HarnessFault {
-            return Ok(());
-        }
         let mut line = serde_json::to_vec(&Entry { key: key.to_owned(), verdict })?;
         line.push(b'\n');
-        self.file.write_all(&line).with_context(|| format!("cannot write {}", self.path.display()))
+        let written = self.file.as_mut().map(|file| append(file, &line)).transpose();
+        let at = written.as_ref().ok().copied().flatten();
+        let place =
+            at.map_or_else(|| Place::Memory(Box::new(verdict.clone())), |at| Place::Line { at, len: line.len() });
+        self.places.insert(key.to_owned(), place);
+        let path = self.path.as_deref().unwrap_or(Path::new("a temporary file"));
+        written.map(drop).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The verdict of this key.
+    pub fn verdict(&self, key: &str) -> Result<Verdict> {
+        match (self.places.get(key), &self.file) {
+            (Some(Place::Memory(verdict)), _) => Ok(Verdict::clone(verdict)),
+            (Some(Place::Line { at, len }), Some(file)) => {
+                let mut line = vec![0; *len];
+                file.read_exact_at(&mut line, *at).context("cannot read what was graded")?;
+                Ok(serde_json::from_slice::<Entry<Verdict>>(&line)?.verdict)
+            }
+            _ => Err(anyhow!("a verdict is lost")),
+        }
     }
 
     /// The report is written: it is needed no more.
     pub fn remove(self) -> Result<()> {
-        fs::remove_file(&self.path).with_context(|| format!("cannot remove {}", self.path.display()))
+        let Some(path) = self.path else { return Ok(()) };
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
     }
 }
 
-fn read(path: &Path) -> Result<HashMap<String, Verdict>> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-    };
-    let entry = |line: &[u8]| serde_json::from_slice::<Entry<Verdict>>(line).ok();
-    Ok(bytes.split(|byte| *byte == b'\n').filter_map(entry).map(|entry| (entry.key, entry.verdict)).collect())
+/// Writes a line at the end, all of it or nothing, and says where it begins.
+fn append(file: &mut File, line: &[u8]) -> io::Result<u64> {
+    let end = file.metadata()?.len();
+    file.write_all_at(line, end).inspect_err(|_| {
+        // The next one must not be joined to half of this; where this fails too, resuming passes over both.
+        let _ = file.set_len(end);
+    })?;
+    Ok(end)
+}
+
+/// Where the verdicts of an earlier grading are. One that says nothing of the program was not worth keeping.
+fn read(file: &File) -> io::Result<HashMap<String, Place>> {
+    let mut places = HashMap::new();
+    let mut lines = BufReader::new(file);
+    let mut at = 0;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let len = lines.read_until(b'\n', &mut line)?;
+        if len == 0 {
+            return Ok(places);
+        }
+        if let Ok(entry) = serde_json::from_slice::<Entry<Verdict>>(&line)
+            && entry.verdict.outcome != Outcome::HarnessFault
+        {
+            places.insert(entry.key, Place::Line { at, len });
+        }
+        at += len as u64;
+    }
+}
+
+/// The verdicts of these keys, in this order, of which only one at a time is in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Verdicts<'a> {
+    journal: &'a Journal,
+    keys: &'a [String],
+}
+
+impl<'a> Verdicts<'a> {
+    /// Each key must be one that the journal knows.
+    pub fn new(journal: &'a Journal, keys: &'a [String]) -> Verdicts<'a> {
+        Verdicts { journal, keys }
+    }
+
+    /// One after another.
+    pub fn iter(self) -> impl Iterator<Item = Result<Verdict>> + use<'a> {
+        self.keys.iter().map(move |key| self.journal.verdict(key))
+    }
+
+    /// The one at this place.
+    pub fn get(self, index: usize) -> Result<Verdict> {
+        self.keys.get(index).context("no such verdict").and_then(|key| self.journal.verdict(key))
+    }
+
+    /// Serializes what `value` makes of each.
+    pub fn serialize_as<S: Serializer, V: Serialize>(
+        self,
+        serializer: S,
+        value: impl Fn(Verdict) -> V,
+    ) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.keys.len()))?;
+        for verdict in self.iter() {
+            list.serialize_element(&value(verdict.map_err(S::Error::custom)?))?;
+        }
+        list.end()
+    }
+}
+
+impl Serialize for Verdicts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize_as(serializer, |verdict| verdict)
+    }
 }
 
 /// What a verdict depends on: the suite's version, the seed, the rung asked for, the exercise, and the program under its
@@ -104,16 +211,19 @@ mod tests {
     fn what_was_kept_is_there_again_even_after_half_a_line() {
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("report.json");
-        let (mut journal, known) = Journal::begin(&output, true).unwrap();
-        assert!(known.is_empty());
+        let mut journal = Journal::beside(&output, true).unwrap();
+        assert!(!journal.knows("a"));
         journal.add("a", &verdict("passed")).unwrap();
         journal.add("b", &verdict("harness_fault")).unwrap();
-        journal.file.write_all(b"{\"key\": \"c\", \"verd").unwrap();
-        let (mut journal, known) = Journal::begin(&output, true).unwrap();
-        assert_eq!(known.keys().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(journal.verdict("b").unwrap().outcome, Outcome::HarnessFault);
+        journal.file.as_mut().unwrap().write_all(b"{\"key\": \"c\", \"verd").unwrap();
+        let mut journal = Journal::beside(&output, true).unwrap();
+        assert_eq!(journal.places.keys().collect::<Vec<_>>(), ["a"]);
         journal.add("d", &verdict("failed")).unwrap();
-        let (journal, known) = Journal::begin(&output, true).unwrap();
-        assert_eq!(known.len(), 2);
+        let journal = Journal::beside(&output, true).unwrap();
+        assert_eq!(journal.verdict("a").unwrap().outcome, Outcome::Passed);
+        assert_eq!(journal.verdict("d").unwrap().outcome, Outcome::Failed);
+        assert_eq!(journal.places.len(), 2);
         journal.remove().unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
@@ -132,8 +242,19 @@ mod tests {
     fn a_grading_that_is_not_resumed_begins_anew() {
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("report.json");
-        Journal::begin(&output, false).unwrap().0.add("a", &verdict("passed")).unwrap();
-        Journal::begin(&output, false).unwrap();
-        assert!(Journal::begin(&output, true).unwrap().1.is_empty());
+        Journal::beside(&output, false).unwrap().add("a", &verdict("passed")).unwrap();
+        Journal::beside(&output, false).unwrap();
+        assert!(!Journal::beside(&output, true).unwrap().knows("a"));
+    }
+
+    #[test]
+    fn what_no_file_takes_is_kept_all_the_same() {
+        let full = File::options().read(true).write(true).open("/dev/full").unwrap();
+        let mut journal = Journal { file: Some(full), ..Journal::nameless() };
+        assert!(journal.add("a", &verdict("passed")).is_err());
+        assert_eq!(journal.verdict("a").unwrap().outcome, Outcome::Passed);
+        let mut journal = Journal { file: None, ..Journal::nameless() };
+        journal.add("a", &verdict("failed")).unwrap();
+        assert_eq!(journal.verdict("a").unwrap().outcome, Outcome::Failed);
     }
 }

@@ -57,10 +57,22 @@ pub enum GradeError {
     },
     /// The observer failed.
     #[error(transparent)]
-    Observe(#[from] observe::ObserveError),
+    Observe(observe::ObserveError),
     /// The caller asked for the grading to be given up.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<observe::ObserveError> for GradeError {
+    /// An executable that nothing can start is what its source made of it.
+    fn from(error: observe::ObserveError) -> GradeError {
+        match error {
+            observe::ObserveError::Interpreter { .. } => {
+                GradeError::Compile(format!("error: it compiles, but nothing can run it: {error}\n"))
+            }
+            other => GradeError::Observe(other),
+        }
+    }
 }
 
 impl GradeError {

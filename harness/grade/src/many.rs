@@ -1,5 +1,6 @@
 //! Many submissions at once.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,13 +25,24 @@ pub enum Grading<'a> {
 }
 
 impl Grader {
-    /// Grades them all, `jobs` at a time, and tells `tell` as each is begun and finished. The verdicts come back in the
-    /// items' order; once interrupted, the rest are harness faults that say so.
+    /// As [`Grader::grade_each`]; the verdicts come back in the items' order.
     pub fn grade_many(&self, jobs: usize, items: &[Item], tell: &(dyn Fn(Grading) + Sync)) -> Vec<Verdict> {
+        let done = Mutex::new(BTreeMap::new());
+        self.grade_each(jobs, items, &|grading| {
+            tell(grading);
+            if let Grading::Done(index, verdict) = grading {
+                done.lock().unwrap_or_else(|p| p.into_inner()).insert(index, verdict.clone());
+            }
+        });
+        done.into_inner().unwrap_or_else(|p| p.into_inner()).into_values().collect()
+    }
+
+    /// Grades them all, `jobs` at a time, and tells `tell` as each is begun and finished; nothing is kept of one that is
+    /// done. Once interrupted, the rest are harness faults that say so.
+    pub fn grade_each(&self, jobs: usize, items: &[Item], tell: &(dyn Fn(Grading) + Sync)) {
         let jobs = jobs.clamp(1, items.len().max(1));
         let workers = if jobs > 1 { 1 } else { self.options().workers };
         let next = AtomicUsize::new(0);
-        let done = Mutex::new(Vec::with_capacity(items.len()));
         std::thread::scope(|scope| {
             for _ in 0..jobs {
                 scope.spawn(|| {
@@ -40,13 +52,9 @@ impl Grader {
                         tell(Grading::Begun(index));
                         let verdict = self.grade_with(&item.exercise, &item.submission, workers);
                         tell(Grading::Done(index, &verdict));
-                        done.lock().unwrap_or_else(|p| p.into_inner()).push((index, verdict));
                     }
                 });
             }
         });
-        let mut done = done.into_inner().unwrap_or_else(|p| p.into_inner());
-        done.sort_by_key(|(index, _)| *index);
-        done.into_iter().map(|(_, verdict)| verdict).collect()
     }
 }

@@ -13,6 +13,7 @@ mod arch;
 pub mod calls;
 mod decode;
 pub mod hang;
+mod interpreter;
 mod memory;
 mod objects;
 pub mod observation;
@@ -38,7 +39,7 @@ pub use plan::{
 };
 pub use probe::{RungReport, kvm_refusal, probe};
 
-/// What can go wrong in the harness itself; never a property of the program observed.
+/// Why there is no observation. But for [`ObserveError::Interpreter`] this is never a property of the program.
 #[derive(Debug, thiserror::Error)]
 pub enum ObserveError {
     /// The program cannot be run at all.
@@ -47,6 +48,14 @@ pub enum ObserveError {
         /// The executable.
         path: std::path::PathBuf,
         /// Why.
+        reason: String,
+    },
+    /// The kernel does not start the executable, which names an interpreter that the harness itself does without.
+    #[error("the kernel cannot start a program whose interpreter (section .interp) is `{interpreter}`: {reason}")]
+    Interpreter {
+        /// As named, with nothing in it that a terminal would obey.
+        interpreter: String,
+        /// The kernel's words.
         reason: String,
     },
     /// No box can be made on this machine (or the rung asked for cannot).

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::ObserveError;
+use crate::interpreter;
 use crate::observation::Observation;
 use crate::plan::Launch;
 use crate::supervisor::protocol::{Channel, Reply};
@@ -114,6 +115,10 @@ impl Observer {
                 drop(pool);
                 drop(supervisor);
                 match other {
+                    Ok(Reply::NotStarted(reason)) => Err(match interpreter::of_its_own(&program) {
+                        Some(interpreter) => ObserveError::Interpreter { interpreter, reason },
+                        None => ObserveError::NoBox(format!("exec {}: {reason}", launch.program.display())),
+                    }),
                     Ok(Reply::Failed(text)) => Err(ObserveError::NoBox(text)),
                     Err(text) if !interrupted => Err(supervisor_failed(text)),
                     _ => Err(ObserveError::Interrupted),

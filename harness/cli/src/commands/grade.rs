@@ -1,7 +1,7 @@
 //! `grade`: many exercises, or a class.
 
-use std::collections::HashMap;
-use std::io::{self, ErrorKind, Write};
+use std::collections::HashSet;
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,13 +13,14 @@ use crate::context;
 use crate::exit::{Exit, Stop};
 use crate::files;
 use crate::interrupt;
-use crate::journal::{self, Journal};
+use crate::journal::{self, Journal, Verdicts};
 use crate::live::Live;
 use crate::machine;
 use crate::meter;
 use crate::progress::Progress;
 use crate::report::json::Report;
-use crate::report::{gradescope, junit, summary};
+use crate::report::summary::{self, Line};
+use crate::report::{gradescope, junit};
 use crate::submissions;
 use crate::terminal;
 
@@ -30,26 +31,21 @@ pub fn grade(cli: &Cli, args: &GradeArgs) -> Result<Exit> {
     }
     let suite = context::suite(cli)?;
     let items = items(&suite, args)?;
-    let (journal, known) = match &args.output {
-        Some(output) => {
-            let (journal, known) = Journal::begin(output, args.resume)?;
-            (Some(journal), known)
-        }
-        None => (None, HashMap::new()),
+    let journal = match &args.output {
+        Some(output) => Journal::beside(output, args.resume)?,
+        None => Journal::nameless(),
     };
     let journal = Mutex::new(journal);
-    let verdicts = grade_all(&suite, args, &items, &journal, &known)?;
+    let keys = grade_all(&suite, args, items, &journal)?;
     if interrupt::asked() && args.output.is_some() {
         anstream::eprintln!("What is graded is kept: the same command with --resume goes on from there.");
     }
     interrupt::check()?;
+    let journal = journal.into_inner().unwrap_or_else(PoisonError::into_inner);
     let class = args.submissions.is_some();
-    let report = Report::here(verdicts);
-    write_report(&report, args.format, class, args.output.as_deref())?;
-    if let Some(journal) = journal.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        journal.remove()?;
-    }
-    Ok(exit_of(&report.verdicts))
+    let exit = write_report(&Report::here(Verdicts::new(&journal, &keys)), args.format, class, args.output.as_deref())?;
+    journal.remove()?;
+    Ok(exit)
 }
 
 fn items(suite: &Suite, args: &GradeArgs) -> Result<Vec<Item>> {
@@ -113,38 +109,30 @@ fn of_class(suite: &Suite, directory: &Path) -> Result<Vec<Item>> {
         .collect())
 }
 
-/// All verdicts, in the items' order: those known, and those made now, which the journal keeps.
-fn grade_all(
-    suite: &Suite,
-    args: &GradeArgs,
-    items: &[Item],
-    journal: &Mutex<Option<Journal>>,
-    known: &HashMap<String, Verdict>,
-) -> Result<Vec<Verdict>> {
+/// Grades what the journal does not know. Gives the keys of all verdicts, in the items' order.
+fn grade_all(suite: &Suite, args: &GradeArgs, items: Vec<Item>, journal: &Mutex<Journal>) -> Result<Vec<String>> {
     let rung = context::rung(args.boxed);
+    let total = items.len();
     let keys: Vec<String> = items.iter().map(|item| journal::key(item, args.seed, rung)).collect();
     let (open, of_open): (Vec<Item>, Vec<&String>) =
-        items.iter().cloned().zip(&keys).filter(|(_, key)| !known.contains_key(*key)).unzip();
+        items.into_iter().zip(&keys).filter(|(_, key)| !lock(journal).knows(key)).unzip();
     let grader = context::grader(suite, args.seed, rung);
     meter::during("building the libraries", || grader.compiler().prepare()).map_err(context::stop_grading)?;
     let jobs = args.jobs.map_or_else(machine::cores, usize::from);
-    let live = Mutex::new(Live::begin(items.len(), items.len() - open.len()));
+    let live = Mutex::new(Live::begin(total, total - open.len()));
     let progress = Mutex::new(Progress::load(suite.root()));
-    let made = grader.grade_many(jobs, &open, &|grading| match grading {
+    grader.grade_each(jobs, &open, &|grading| match grading {
         Grading::Begun(index) => lock(&live).begun(index, &open[index]),
         Grading::Done(index, verdict) => {
             let verdict = owned_up(&open[index], verdict.clone());
             record(&progress, &open[index], &verdict);
-            if let Some(journal) = lock(journal).as_mut()
-                && let Err(error) = journal.add(of_open[index], &verdict)
-            {
+            if let Err(error) = lock(journal).add(of_open[index], &verdict) {
                 anstream::eprintln!("{error:#}");
             }
             lock(&live).done(index, &verdict);
         }
     });
-    let mut made = open.iter().zip(made).map(|(item, verdict)| owned_up(item, verdict));
-    Ok(keys.iter().filter_map(|key| known.get(key).cloned().or_else(|| made.next())).collect())
+    Ok(keys)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -171,50 +159,76 @@ fn record(progress: &Mutex<Progress>, item: &Item, verdict: &Verdict) {
     }
 }
 
-/// Prints a report, or writes it to a file.
-pub fn write_report(report: &Report, format: Format, class: bool, output: Option<&Path>) -> Result<()> {
-    let text = match format {
-        Format::Text => text(report, class, if output.is_some() { usize::MAX } else { terminal::width() }),
-        Format::Json => report.to_json()?,
-        Format::Junit => junit::xml(&report.verdicts)?,
-        Format::Gradescope => gradescope::results(&report.verdicts)?,
+/// Prints a report, or writes it to a file. Gives the exit status that it comes to.
+pub fn write_report(report: &Report<Verdicts>, format: Format, class: bool, output: Option<&Path>) -> Result<Exit> {
+    let lines = report.verdicts.iter().map(|verdict| Ok(Line::of(&verdict?))).collect::<Result<Vec<Line>>>()?;
+    let width = if output.is_some() { usize::MAX } else { terminal::width() };
+    let write = |out: &mut dyn Write| -> Result<()> {
+        match format {
+            Format::Text if output.is_some() => {
+                out.write_all(anstream::adapter::strip_str(&text(&lines, class, width)).to_string().as_bytes())?;
+            }
+            Format::Text => out.write_all(text(&lines, class, width).as_bytes())?,
+            Format::Json => {
+                serde_json::to_writer_pretty(&mut *out, report)?;
+                out.write_all(b"\n")?;
+            }
+            Format::Junit => junit::write(report.verdicts, out)?,
+            Format::Gradescope => gradescope::write(report.verdicts, out)?,
+        }
+        Ok(())
     };
     match output {
-        Some(path) => files::write_whole(path, anstream::adapter::strip_str(&text).to_string().as_bytes()),
-        // The verdicts stand even if nobody reads them to the end.
-        None => match anstream::stdout().lock().write_all(text.as_bytes()) {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            other => other.and_then(|()| io::stdout().flush()).context("cannot write to standard output"),
-        },
+        Some(path) => files::write_whole_by(path, write)?,
+        None => print(write)?,
+    }
+    Ok(exit_of(lines.iter().map(|line| line.outcome)))
+}
+
+/// The verdicts stand even if nobody reads them to the end.
+fn print(write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let mut out = BufWriter::new(anstream::stdout().lock());
+    let written = write(&mut out).and_then(|()| out.flush().map_err(Into::into));
+    let broken = |error: &anyhow::Error| {
+        error.chain().any(|cause| {
+            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+                || cause
+                    .downcast_ref::<serde_json::Error>()
+                    .is_some_and(|error| error.io_error_kind() == Some(ErrorKind::BrokenPipe))
+        })
+    };
+    match written {
+        Err(error) if broken(&error) => Ok(()),
+        other => other.context("cannot write to standard output"),
     }
 }
 
-fn text(report: &Report, class: bool, width: usize) -> String {
-    let verdicts = &report.verdicts;
+fn text(verdicts: &[Line], class: bool, width: usize) -> String {
     let mut lines = summary::table(verdicts, class, width);
     if class {
         lines.push(String::new());
         lines.push(terminal::Styled(terminal::HEAD, "by submitter").to_string());
-        lines.extend(summary::standings(verdicts, summary::submitter));
+        lines.extend(summary::standings(verdicts, |line| &line.submitter));
         lines.push(String::new());
         lines.push(terminal::Styled(terminal::HEAD, "by exercise").to_string());
-        lines.extend(summary::standings(verdicts, |verdict| verdict.exercise.clone()));
+        lines.extend(summary::standings(verdicts, |line| &line.exercise));
     }
     lines.push(String::new());
-    lines.push(format!("{}.", summary::totals(verdicts)));
+    lines.push(format!("{}.", summary::totals(verdicts.iter().map(|line| line.outcome))));
     lines.extend(summary::rungs(verdicts));
     lines.push(String::new());
     lines.join("\n")
 }
 
 /// The exit status of many verdicts: a fault of the harness outweighs a failure, for nobody knows what it hid.
-pub fn exit_of(verdicts: &[Verdict]) -> Exit {
-    let any = |outcome| verdicts.iter().any(|verdict| verdict.outcome == outcome);
+pub fn exit_of(outcomes: impl Iterator<Item = Outcome>) -> Exit {
+    let outcomes: HashSet<Outcome> = outcomes.collect();
+    let any = |outcome| outcomes.contains(&outcome);
     if any(Outcome::HarnessFault) {
         Exit::Harness
     } else if any(Outcome::Failed) || any(Outcome::CompileError) {
         Exit::Failed
-    } else if !verdicts.is_empty() && verdicts.iter().all(|verdict| verdict.outcome == Outcome::Skipped) {
+    } else if outcomes == HashSet::from([Outcome::Skipped]) {
         Exit::Harness
     } else {
         Exit::Done

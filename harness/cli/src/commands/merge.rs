@@ -3,12 +3,13 @@
 use std::collections::btree_map::{BTreeMap, Entry};
 
 use anyhow::Result;
-use grade::Verdict;
+use grade::Outcome;
 
 use crate::args::MergeArgs;
-use crate::commands::grade::{exit_of, write_report};
+use crate::commands::grade::write_report;
 use crate::exit::{Exit, Stop};
 use crate::files;
+use crate::journal::{Journal, Verdicts};
 use crate::report::json::Report;
 
 /// Joins the reports; the same submission in two of them is taken once, if they agree on it.
@@ -16,16 +17,18 @@ pub fn merge(args: &MergeArgs) -> Result<Exit> {
     if let Some(path) = &args.output {
         files::check_writable(path)?;
     }
-    let mut joined: Option<Report> = None;
-    let mut verdicts: BTreeMap<(String, String), Verdict> = BTreeMap::new();
+    let mut joined: Option<Report<()>> = None;
+    let mut journal = Journal::nameless();
+    let mut outcomes: BTreeMap<(String, String), Outcome> = BTreeMap::new();
     for path in &args.reports {
         let mut report = Report::read(path)?;
         for verdict in std::mem::take(&mut report.verdicts) {
-            match verdicts.entry((verdict.submission.clone(), verdict.exercise.clone())) {
+            match outcomes.entry((verdict.submission.clone(), verdict.exercise.clone())) {
                 Entry::Vacant(place) => {
-                    place.insert(verdict);
+                    journal.add(&key(place.key()), &verdict)?;
+                    place.insert(verdict.outcome);
                 }
-                Entry::Occupied(there) if there.get().outcome == verdict.outcome => {}
+                Entry::Occupied(there) if *there.get() == verdict.outcome => {}
                 Entry::Occupied(_) => {
                     return Err(Stop::input(format!(
                         "{}: {} of {} has another verdict in an earlier report",
@@ -37,7 +40,7 @@ pub fn merge(args: &MergeArgs) -> Result<Exit> {
             }
         }
         match &joined {
-            None => joined = Some(report),
+            None => joined = Some(report.with(())),
             Some(first) if first.suite == report.suite => {}
             Some(first) => {
                 return Err(Stop::input(format!(
@@ -49,8 +52,11 @@ pub fn merge(args: &MergeArgs) -> Result<Exit> {
             }
         }
     }
-    let mut report = joined.ok_or_else(|| Stop::input("no report given"))?;
-    report.verdicts = verdicts.into_values().collect();
-    write_report(&report, args.format, true, args.output.as_deref())?;
-    Ok(exit_of(&report.verdicts))
+    let report = joined.ok_or_else(|| Stop::input("no report given"))?;
+    let keys: Vec<String> = outcomes.keys().map(key).collect();
+    write_report(&report.with(Verdicts::new(&journal, &keys)), args.format, true, args.output.as_deref())
+}
+
+fn key((submission, exercise): &(String, String)) -> String {
+    format!("{submission}\0{exercise}")
 }

@@ -61,7 +61,7 @@ pub fn tour(cli: &Cli, args: &TourArgs) -> Result<Exit> {
         Err(error) => return Err(error),
     };
     write_report(&directory, &verdicts, comparison.as_ref())?;
-    failure.map_or_else(|| Ok(exit_of(&verdicts)), Err)
+    failure.map_or_else(|| Ok(exit_of(verdicts.iter().map(|verdict| verdict.outcome))), Err)
 }
 
 fn write_report(directory: &Path, verdicts: &[Verdict], comparison: Option<&bench::Report>) -> Result<()> {
@@ -117,7 +117,14 @@ fn demos(suite: &Suite, boxed: BoxArgs) -> Result<Vec<Verdict>> {
     interrupt::check()?;
     let mut out = anstream::stdout().lock();
     let launches: u32 = verdicts.iter().map(|verdict| verdict.runs).sum();
-    writeln!(out, "{}", Styled(DIM, format!("{launches} launches; {}.", summary::totals(&verdicts))))?;
+    writeln!(
+        out,
+        "{}",
+        Styled(
+            DIM,
+            format!("{launches} launches; {}.", summary::totals(verdicts.iter().map(|verdict| verdict.outcome)))
+        )
+    )?;
     Ok(verdicts)
 }
 

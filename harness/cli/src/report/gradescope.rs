@@ -1,27 +1,59 @@
 //! Gradescope's `results.json`: a test for each exercise.
 
+use std::collections::BTreeSet;
+use std::io::Write;
+
 use anyhow::Result;
 use grade::{CheckOutcome, Outcome, Verdict};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use crate::journal::Verdicts;
 use crate::report::summary::{self, first_words, submitter};
 
 /// Points of one exercise.
 const POINTS: u32 = 1;
 
-/// The verdicts in Gradescope's published form.
-pub fn results(verdicts: &[Verdict]) -> Result<String> {
-    let score: u32 = verdicts.iter().map(points).sum();
-    let milliseconds: u64 = verdicts.iter().map(|verdict| verdict.wall_ms).sum();
-    let several = verdicts.iter().any(|verdict| submitter(verdict) != submitter(&verdicts[0]));
-    let results = json!({
-        "score": score,
-        "execution_time": milliseconds.div_ceil(1000),
-        "visibility": "visible",
-        "stdout_visibility": "hidden",
-        "tests": verdicts.iter().map(|verdict| test(verdict, several)).collect::<Vec<Value>>(),
-    });
-    Ok(serde_json::to_string_pretty(&results)? + "\n")
+#[derive(Serialize)]
+struct Results<'a> {
+    score: u32,
+    execution_time: u64,
+    visibility: &'static str,
+    stdout_visibility: &'static str,
+    tests: Tests<'a>,
+}
+
+struct Tests<'a> {
+    verdicts: Verdicts<'a>,
+    /// Whether they are of several submitters, who are then named.
+    several: bool,
+}
+
+impl Serialize for Tests<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.verdicts.serialize_as(serializer, |verdict| test(&verdict, self.several))
+    }
+}
+
+/// Writes the verdicts in Gradescope's published form.
+pub fn write(verdicts: Verdicts, out: &mut dyn Write) -> Result<()> {
+    let (mut score, mut milliseconds) = (0, 0);
+    let mut submitters = BTreeSet::new();
+    for verdict in verdicts.iter() {
+        let verdict = verdict?;
+        score += points(&verdict);
+        milliseconds += verdict.wall_ms;
+        submitters.insert(submitter(&verdict));
+    }
+    let results = Results {
+        score,
+        execution_time: milliseconds.div_ceil(1000),
+        visibility: "visible",
+        stdout_visibility: "hidden",
+        tests: Tests { verdicts, several: submitters.len() > 1 },
+    };
+    serde_json::to_writer_pretty(&mut *out, &results)?;
+    Ok(out.write_all(b"\n")?)
 }
 
 fn points(verdict: &Verdict) -> u32 {

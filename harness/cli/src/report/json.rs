@@ -15,7 +15,7 @@ const SCHEMA: u32 = 1;
 
 /// Verdicts with where they were made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Report {
+pub struct Report<V = Vec<Verdict>> {
     /// The form's number.
     pub schema: u32,
     /// The suite's version.
@@ -23,15 +23,22 @@ pub struct Report {
     /// Where.
     pub machine: Machine,
     /// One a submission.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: V,
 }
 
-impl Report {
+impl<V> Report<V> {
     /// Verdicts made here and now.
-    pub fn here(verdicts: Vec<Verdict>) -> Report {
+    pub fn here(verdicts: V) -> Report<V> {
         Report { schema: SCHEMA, suite: env!("CARGO_PKG_VERSION").to_owned(), machine: Machine::here(), verdicts }
     }
 
+    /// The same with other verdicts.
+    pub fn with<W>(self, verdicts: W) -> Report<W> {
+        Report { schema: self.schema, suite: self.suite, machine: self.machine, verdicts }
+    }
+}
+
+impl Report {
     /// A report from a file.
     pub fn read(path: &Path) -> Result<Report> {
         files::check_readable(path)?;
@@ -44,10 +51,5 @@ impl Report {
         } else {
             Err(Stop::input(format!("{shown}: has schema {}, this program knows {SCHEMA}", report.schema)))
         }
-    }
-
-    /// As text, with the line's end.
-    pub fn to_json(&self) -> Result<String> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 }

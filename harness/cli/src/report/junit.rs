@@ -1,24 +1,50 @@
 //! JUnit XML: a suite for each submitter (or tree), a case for each exercise.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::Result;
 use grade::{Outcome, Verdict};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
+use crate::journal::Verdicts;
 use crate::report::summary::{self, first_words, submitter};
 
-/// The verdicts as XML.
-pub fn xml(verdicts: &[Verdict]) -> Result<String> {
-    let mut suites: BTreeMap<String, TestSuite> = BTreeMap::new();
-    for verdict in verdicts {
-        let name = submitter(verdict);
-        suites.entry(name.clone()).or_insert_with(|| TestSuite::new(name.clone())).add_test_case(case(verdict, &name));
+/// Writes the verdicts as XML, of which only one submitter's are in memory.
+pub fn write(verdicts: Verdicts, out: &mut dyn Write) -> Result<()> {
+    let mut frame = Report::new("syslings");
+    let mut suites: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (index, verdict) in verdicts.iter().enumerate() {
+        let verdict = verdict?;
+        let mut counted = TestSuite::new("");
+        counted.add_test_case(case(&verdict, ""));
+        frame.tests += counted.tests;
+        frame.failures += counted.failures;
+        frame.errors += counted.errors;
+        suites.entry(submitter(&verdict)).or_default().push(index);
     }
-    let mut report = Report::new("syslings");
-    report.add_test_suites(suites.into_values());
-    Ok(without_total_of_skipped(&report.to_string()?))
+    let frame = without_total_of_skipped(&frame.to_string()?);
+    let end = frame.rfind("</testsuites>").unwrap_or(frame.len());
+    out.write_all(frame[..end].as_bytes())?;
+    for (name, indices) in suites {
+        let mut suite = TestSuite::new(name.clone());
+        for index in indices {
+            suite.add_test_case(case(&verdicts.get(index)?, &name));
+        }
+        out.write_all(element(suite)?.as_bytes())?;
+    }
+    Ok(out.write_all(frame[end..].as_bytes())?)
+}
+
+/// A suite as it stands in a report.
+fn element(suite: TestSuite) -> Result<String> {
+    let mut report = Report::new("");
+    report.add_test_suite(suite);
+    let whole = report.to_string()?;
+    let begin = whole.find("<testsuite ").unwrap_or(0);
+    let end = whole.rfind("</testsuites>").unwrap_or(whole.len());
+    Ok(format!("    {}", &whole[begin..end]))
 }
 
 /// The schema that CI systems validate against (junit-10.xsd of Jenkins' xUnit plugin) counts what was skipped in each

@@ -1,6 +1,6 @@
 //! Many verdicts as a table: one line each, then how exercises and submitters stand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use anstyle::Style;
@@ -99,20 +99,45 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// A line a verdict.
-pub fn table(verdicts: &[Verdict], class: bool, width: usize) -> Vec<String> {
-    let mut rows = vec![header(class)];
-    for verdict in verdicts {
-        let mut row = vec![verdict.exercise.clone(), outcome_styled(verdict.outcome), checks(verdict), time(verdict)];
-        if class {
-            row.insert(0, submitter(verdict));
+/// What a line says of a verdict, which may be long.
+#[derive(Debug)]
+pub struct Line {
+    pub submitter: String,
+    pub exercise: String,
+    pub outcome: Outcome,
+    checks: String,
+    time: String,
+    words: String,
+    rung: Option<String>,
+}
+
+impl Line {
+    /// The line of this verdict.
+    pub fn of(verdict: &Verdict) -> Line {
+        Line {
+            submitter: submitter(verdict),
+            exercise: verdict.exercise.clone(),
+            outcome: verdict.outcome,
+            checks: checks(verdict),
+            time: time(verdict),
+            words: match verdict.outcome {
+                Outcome::Passed | Outcome::NotBegun if !verdict.partial => String::new(),
+                _ => first_words(verdict),
+            },
+            rung: verdict.rung.clone(),
         }
-        row.push(match verdict.outcome {
-            Outcome::Passed | Outcome::NotBegun if !verdict.partial => String::new(),
-            _ => first_words(verdict),
-        });
-        rows.push(row);
     }
+
+    fn cells(&self, class: bool) -> Vec<String> {
+        let own = [&self.exercise, &outcome_styled(self.outcome), &self.checks, &self.time, &self.words];
+        class.then_some(&self.submitter).into_iter().chain(own).cloned().collect()
+    }
+}
+
+/// A line a verdict.
+pub fn table(lines: &[Line], class: bool, width: usize) -> Vec<String> {
+    let rows: Vec<Vec<String>> =
+        std::iter::once(header(class)).chain(lines.iter().map(|line| line.cells(class))).collect();
     let numbers = if class { [3, 4] } else { [2, 3] };
     terminal::table(&rows, &numbers).iter().map(|line| fit(line, width)).collect()
 }
@@ -145,26 +170,26 @@ fn time(verdict: &Verdict) -> String {
 }
 
 /// How many passed, by `key`, best first.
-pub fn standings(verdicts: &[Verdict], key: impl Fn(&Verdict) -> String) -> Vec<String> {
-    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    for verdict in verdicts {
-        let count = counts.entry(key(verdict)).or_default();
-        count.0 += usize::from(verdict.outcome == Outcome::Passed);
+pub fn standings(lines: &[Line], key: impl Fn(&Line) -> &str) -> Vec<String> {
+    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for line in lines {
+        let count = counts.entry(key(line)).or_default();
+        count.0 += usize::from(line.outcome == Outcome::Passed);
         count.1 += 1;
     }
     let rows: Vec<Vec<String>> =
-        counts.into_iter().map(|(name, (passed, all))| vec![name, format!("{passed} of {all}")]).collect();
+        counts.into_iter().map(|(name, (passed, all))| vec![name.to_owned(), format!("{passed} of {all}")]).collect();
     terminal::table(&rows, &[1])
 }
 
 /// In which boxes the programs were run, and why in no better ones.
-pub fn rungs(verdicts: &[Verdict]) -> Vec<String> {
-    let different: BTreeSet<&String> = verdicts.iter().filter_map(|verdict| verdict.rung.as_ref()).collect();
+pub fn rungs(lines: &[Line]) -> Vec<String> {
+    let different: BTreeSet<&String> = lines.iter().filter_map(|line| line.rung.as_ref()).collect();
     different.into_iter().map(|rung| format!("Programs were run on rung {rung}.")).collect()
 }
 
 /// "9 passed, 1 failed, 1 not begun".
-pub fn totals(verdicts: &[Verdict]) -> String {
+pub fn totals(outcomes: impl Iterator<Item = Outcome>) -> String {
     const ORDER: [Outcome; 6] = [
         Outcome::Passed,
         Outcome::Failed,
@@ -173,12 +198,13 @@ pub fn totals(verdicts: &[Verdict]) -> String {
         Outcome::Skipped,
         Outcome::HarnessFault,
     ];
+    let mut counts: HashMap<Outcome, usize> = HashMap::new();
+    for outcome in outcomes {
+        *counts.entry(outcome).or_default() += 1;
+    }
     let words: Vec<String> = ORDER
         .into_iter()
-        .filter_map(|outcome| {
-            let count = verdicts.iter().filter(|verdict| verdict.outcome == outcome).count();
-            (count > 0).then(|| format!("{count} {}", outcome_words(outcome)))
-        })
+        .filter_map(|outcome| counts.get(&outcome).map(|count| format!("{count} {}", outcome_words(outcome))))
         .collect();
     if words.is_empty() { "nothing graded".to_owned() } else { words.join(", ") }
 }

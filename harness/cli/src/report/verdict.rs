@@ -10,6 +10,8 @@ use crate::terminal::{self, BAD, CARE, DIM, GOOD, HEAD, Styled, TYPE};
 
 /// Lines that fit on a screen of 24 with the shell's prompt.
 pub const SCREENFUL: usize = 22;
+/// Rows of one line, unless it is verbose.
+const MOST_ROWS: usize = 3;
 
 /// How a verdict is shown.
 pub struct View<'a> {
@@ -39,17 +41,48 @@ impl View<'_> {
             Outcome::HarnessFault => (self.harness_fault(verdict), self.typed("doctor", "what this machine offers")),
         };
         body.extend(self.lower_rung(verdict));
-        let room = self.height.saturating_sub(next.len() + 1);
-        if !self.verbose && body.len() > room {
-            let more = body.len() - room + 1;
-            body.truncate(room - 1);
-            body.push(Styled(DIM, format!("  … {more} more lines with --verbose")).to_string());
+        if !self.verbose {
+            let below: usize = next.iter().map(|line| self.rows(line)).sum();
+            body = self.shortened(&body, self.height.saturating_sub(below + 1));
         }
         if !next.is_empty() {
             body.push(String::new());
             body.extend(next);
         }
         body
+    }
+
+    /// Rows of the screen that a line takes: one too long for it goes on in the next.
+    fn rows(&self, line: &str) -> usize {
+        terminal::columns(line).div_ceil(self.width).max(1)
+    }
+
+    /// As much as so many rows take, and how much more there is.
+    fn shortened(&self, body: &[String], room: usize) -> Vec<String> {
+        let lines: Vec<String> = body.iter().flat_map(|text| text.split('\n')).map(|line| self.bounded(line)).collect();
+        if lines.iter().map(|line| self.rows(line)).sum::<usize>() <= room {
+            return lines;
+        }
+        let mut left = room.saturating_sub(1);
+        let fits = |line: &&String| {
+            let rows = self.rows(line);
+            let fits = rows <= left;
+            left = left.saturating_sub(rows);
+            fits
+        };
+        let mut kept: Vec<String> = lines.iter().take_while(fits).cloned().collect();
+        let more = lines.len() - kept.len();
+        kept.push(Styled(DIM, format!("  … {more} more lines with --verbose")).to_string());
+        kept
+    }
+
+    /// A line without an end must not take the place of all others.
+    fn bounded(&self, line: &str) -> String {
+        let most = MOST_ROWS * self.width;
+        if terminal::columns(line) <= most {
+            return line.to_owned();
+        }
+        terminal::cut(&anstream::adapter::strip_str(line).to_string(), most)
     }
 
     /// The box, where it is not the best one that there is.
@@ -181,7 +214,7 @@ impl View<'_> {
     }
 
     fn compile_error(&self, verdict: &Verdict) -> Vec<String> {
-        let mut lines = vec![self.head(verdict, "rustc says")];
+        let mut lines = vec![self.head(verdict, "this is why")];
         if let Some(message) = &verdict.message {
             lines.extend(message.trim_end().lines().map(str::to_owned));
         }
@@ -227,5 +260,82 @@ impl View<'_> {
 
     fn typed(&self, command: &str, what: &str) -> Vec<String> {
         terminal::suggestion(command, what, self.width)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use grade::{PlanRef, Reason};
+
+    use super::*;
+
+    fn check(id: usize, outcome: CheckOutcome, text: &str, evidence: usize) -> CheckResult {
+        CheckResult {
+            id: format!("check-{id}"),
+            title: text.to_owned(),
+            outcome,
+            reason: Some(Reason::WrongOutput),
+            message: text.to_owned(),
+            evidence: vec![text.to_owned(); evidence],
+            source: Some(Source { file: file!().into(), line: line!() }),
+            plan: Some(PlanRef { name: text.chars().take(30).collect(), replay: format!("{id}-0123456789abcdef") }),
+        }
+    }
+
+    fn verdict(outcome: Outcome, checks: Vec<CheckResult>, message: Option<String>) -> Verdict {
+        let (runs, wall_ms, cpu_ms) = (30, 1500, 1200);
+        let rung = Some("K, for there is no rung F: namespaces: operation not permitted".to_owned());
+        Verdict {
+            exercise: "pipe_hello".to_owned(),
+            submission: "exercises".to_owned(),
+            outcome,
+            checks,
+            runs,
+            wall_ms,
+            cpu_ms,
+            partial: true,
+            message,
+            rung,
+        }
+    }
+
+    fn verdicts() -> Vec<Verdict> {
+        let texts = ["short".to_owned(), "of words ".repeat(40), "word".repeat(200), "lines\n".repeat(30)];
+        let mut all = Vec::new();
+        for text in texts {
+            for evidence in [0, 3, 30] {
+                for (failed, skipped) in [(1, 0), (2, 5), (12, 1)] {
+                    let failing = (0..failed).map(|id| check(id, CheckOutcome::Failed, &text, evidence));
+                    let other = (0..skipped).map(|id| check(100 + id, CheckOutcome::Skipped, &text, 0));
+                    all.push(verdict(Outcome::Failed, failing.chain(other).collect(), None));
+                }
+            }
+            let open = vec![check(1, CheckOutcome::Skipped, &text, 0)];
+            all.push(verdict(Outcome::Skipped, open.clone(), None));
+            all.push(verdict(Outcome::Passed, open, None));
+            for outcome in [Outcome::CompileError, Outcome::HarnessFault] {
+                all.push(verdict(outcome, Vec::new(), Some(text.repeat(5))));
+            }
+        }
+        all
+    }
+
+    /// However much there is to say of a program.
+    #[test]
+    fn a_verdict_takes_at_most_a_screenful_and_begins_with_what_is_wrong() {
+        for verdict in verdicts() {
+            for (width, verbose) in [(80, false), (40, false), (120, false), (80, true)] {
+                let command = "run pipe_hello --file class/ann/pipe_hello.rs --rung K".to_owned();
+                let view = View { base: Path::new(""), width, height: SCREENFUL, verbose, keys: false, command };
+                let lines = view.lines(&verdict);
+                let rows: usize = lines.iter().map(|line| view.rows(line)).sum();
+                assert!(verbose || rows <= SCREENFUL, "{rows} rows of {width}:\n{}", lines.join("\n"));
+                let first = anstream::adapter::strip_str(&lines[0]).to_string();
+                let expected = format!("pipe_hello {}", summary::outcome_words(verdict.outcome));
+                assert!(first.starts_with(&expected), "{first}");
+                let more = lines.iter().any(|line| line.contains("more lines with --verbose"));
+                assert!(!(verbose && more), "{}", lines.join("\n"));
+            }
+        }
     }
 }

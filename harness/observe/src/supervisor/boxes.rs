@@ -19,7 +19,7 @@ use super::cgroups::Group;
 use super::forks::Forks;
 use super::guardian::Ready;
 use super::inside::{Inside, Lines};
-use super::protocol::receive_with;
+use super::protocol::{Reply, receive_with};
 use super::put_to_rest;
 use super::root::WORK;
 use super::scratch::Scratch;
@@ -41,6 +41,8 @@ pub(super) enum Trouble {
     Rung(String),
     /// Whatever the rung.
     Launch(String),
+    /// There is one, and the kernel does not start this executable in it: its word for why.
+    Exec(String),
 }
 
 impl Trouble {
@@ -49,6 +51,7 @@ impl Trouble {
         let (mark, text) = match self {
             Trouble::Rung(text) => (b'R', text),
             Trouble::Launch(text) => (b'L', text),
+            Trouble::Exec(text) => (b'X', text),
         };
         [&[mark], text.as_bytes()].concat()
     }
@@ -57,12 +60,18 @@ impl Trouble {
     fn from_bytes(bytes: &[u8]) -> Option<Trouble> {
         let (mark, text) = bytes.split_first()?;
         let text = String::from_utf8_lossy(text).into_owned();
-        Some(if *mark == b'R' { Trouble::Rung(text) } else { Trouble::Launch(text) })
+        Some(match mark {
+            b'R' => Trouble::Rung(text),
+            b'X' => Trouble::Exec(text),
+            _ => Trouble::Launch(text),
+        })
     }
 
-    pub(super) fn text(self) -> String {
+    /// As the harness is told of it.
+    pub(super) fn reply(self) -> Reply {
         match self {
-            Trouble::Rung(text) | Trouble::Launch(text) => text,
+            Trouble::Rung(text) | Trouble::Launch(text) => Reply::Failed(text),
+            Trouble::Exec(text) => Reply::NotStarted(text),
         }
     }
 }
@@ -111,11 +120,8 @@ impl Started<'_> {
     }
 
     /// What went wrong before the program began, once that is known.
-    pub(super) fn trouble(&mut self) -> Option<String> {
-        match said(&mut self.trouble) {
-            Ok(trouble) => trouble.map(Trouble::text),
-            Err(error) => Some(error.to_string()),
-        }
+    pub(super) fn trouble(&mut self) -> Option<Trouble> {
+        said(&mut self.trouble).unwrap_or_else(|error| Some(Trouble::Launch(error.to_string())))
     }
 
     /// Nobody is left of the program: the guardian, to whom orphans go, is there and has no children.

@@ -8,6 +8,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 
+use super::boxes::Trouble;
 use super::guardian::put_down;
 use super::limits;
 use super::run::Run;
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Run<'_> {
     /// Kills what is left, and proves that nothing is.
-    pub(super) fn finish(mut self, alive: bool) -> Result<Option<Observation>, String> {
+    pub(super) fn finish(mut self, alive: bool) -> Result<Option<Observation>, Trouble> {
         let wall =
             self.root_exit.map_or_else(|| self.begin.elapsed(), |(_, at)| at.saturating_duration_since(self.begin));
         let survivors = if self.root_exit.is_some() { self.survivors() } else { Vec::new() };
@@ -30,8 +31,8 @@ impl Run<'_> {
         self.started.close();
         self.streams.stdout.take(self.begin);
         self.streams.stderr.take(self.begin);
-        if let Some(text) = self.started.trouble() {
-            return Err(text);
+        if let Some(trouble) = self.started.trouble() {
+            return Err(trouble);
         }
         if !alive {
             return Ok(None);

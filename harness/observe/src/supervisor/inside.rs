@@ -71,8 +71,8 @@ impl Inside<'_> {
         match started {
             Ok((ends, _, ForkResult::Child)) => {
                 let Lines { go, mut trouble, forks, .. } = lines;
-                let Err(text) = self.become_program(&ends, go, forks);
-                let _ = trouble.write_all(&Trouble::Launch(text).to_bytes());
+                let Err(why) = self.become_program(&ends, go, forks);
+                let _ = trouble.write_all(&why.to_bytes());
                 leave()
             }
             Ok((ends, all_at_once, ForkResult::Parent { child })) => {
@@ -143,12 +143,12 @@ impl Inside<'_> {
     }
 
     /// Becomes the program; returns only if that fails.
-    fn become_program(&self, ends: &Ends, mut go: File, forks: Option<UnixStream>) -> Result<Infallible, String> {
+    fn become_program(&self, ends: &Ends, mut go: File, forks: Option<UnixStream>) -> Result<Infallible, Trouble> {
         setsid().map_err(describe("setsid"))?;
         for (end, number) in [(&ends.stdin, 0), (&ends.stdout, 1), (&ends.stderr, 2)] {
             // SAFETY: both are plain numbers of this process; what they named before is given up on purpose.
             if unsafe { libc::dup2(end.as_raw_fd(), number) } < 0 {
-                return Err(format!("dup2: {}", io::Error::last_os_error()));
+                return Err(format!("dup2: {}", io::Error::last_os_error()).into());
             }
         }
         if ends.terminal {
@@ -185,7 +185,10 @@ impl Inside<'_> {
         }
         confine::calls(self.trace, self.launch.watch.transfers, self.launch.here, self.rung)?;
         let error = exec(self.program.as_fd().as_raw_fd(), &self.launch.program, &arguments, &environment);
-        Err(format!("exec {}: {}", self.launch.program.display(), error.desc()))
+        // What the machine or its user has too little of is nothing that the executable asks for.
+        let scarce =
+            [nix::Error::EAGAIN, nix::Error::ENOMEM, nix::Error::EMFILE, nix::Error::ENFILE, nix::Error::E2BIG];
+        Err(if scarce.contains(&error) { describe("exec")(error).into() } else { Trouble::Exec(error.desc().into()) })
     }
 
     fn limit(&self) -> Result<(), String> {

@@ -28,12 +28,12 @@ pub(super) fn first(launch: &Launch) -> Result<Choice, String> {
 }
 
 /// Where to go on after this trouble.
-pub(super) fn after(trouble: Trouble, launch: &Launch, failed: Rung) -> Result<Choice, String> {
+pub(super) fn after(trouble: Trouble, launch: &Launch, failed: Rung) -> Result<Choice, Trouble> {
     match trouble {
         Trouble::Rung(why) if failed == Rung::F && launch.rung.is_none() && !launch.here => {
-            below(NO_NAMESPACES.get_or_init(|| why))
+            Ok(below(NO_NAMESPACES.get_or_init(|| why))?)
         }
-        other => Err(other.text()),
+        other => Err(other),
     }
 }
 

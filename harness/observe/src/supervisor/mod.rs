@@ -115,7 +115,7 @@ pub(crate) fn serve(rights: Rights) -> ! {
             let reply = match one(&launch, &program, &mut images, &channel, group.as_ref()) {
                 Ok(Some(observation)) => Reply::seen(observation),
                 Ok(None) => break,
-                Err(text) => Reply::Failed(text),
+                Err(trouble) => trouble.reply(),
             };
             channel.reply(&reply)?;
             if has_children() {
@@ -179,7 +179,7 @@ fn one(
     images: &mut Images,
     channel: &Channel,
     group: Option<&Group>,
-) -> Result<Option<Observation>, String> {
+) -> Result<Option<Observation>, Trouble> {
     let (mut rung, mut reason) = ladder::first(launch)?;
     loop {
         match attempt(launch, program, images, channel, rung, group) {
@@ -219,7 +219,7 @@ fn attempt(
         started.abandon();
         return Err(Trouble::Launch(format!("ptrace: {}", errno.desc())));
     }
-    Ok(run::Run::new(launch, program, images, started, streams, tracing, rung).complete(channel.as_fd())?)
+    run::Run::new(launch, program, images, started, streams, tracing, rung).complete(channel.as_fd())
 }
 
 /// Tries to trace a child, once per supervisor.

@@ -21,6 +21,8 @@ pub(crate) enum Reply {
     /// The events' stacks come apart from them.
     Seen(Box<Observation>, Stacks),
     Failed(String),
+    /// The kernel does not start the executable: its word for why.
+    NotStarted(String),
 }
 
 impl Reply {

@@ -11,7 +11,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::time::TimeSpec;
 
 use super::actions::Actions;
-use super::boxes::Started;
+use super::boxes::{Started, Trouble};
 use super::forks::Forks;
 use super::holds::Holds;
 use super::interfere::Faults;
@@ -198,7 +198,7 @@ impl<'a> Run<'a> {
 
     /// Runs the launch to its end. `lifeline` is the harness: if it goes away, so does the launch (and `None` is
     /// returned).
-    pub(super) fn complete(mut self, lifeline: BorrowedFd<'_>) -> Result<Option<Observation>, String> {
+    pub(super) fn complete(mut self, lifeline: BorrowedFd<'_>) -> Result<Option<Observation>, Trouble> {
         if self.traced() {
             let tid = self.started.program.as_raw();
             self.threads.insert(tid, Thread::new(ProcessId(0)));
