@@ -117,14 +117,8 @@ fn demos(suite: &Suite, boxed: BoxArgs) -> Result<Vec<Verdict>> {
     interrupt::check()?;
     let mut out = anstream::stdout().lock();
     let launches: u32 = verdicts.iter().map(|verdict| verdict.runs).sum();
-    writeln!(
-        out,
-        "{}",
-        Styled(
-            DIM,
-            format!("{launches} launches; {}.", summary::totals(verdicts.iter().map(|verdict| verdict.outcome)))
-        )
-    )?;
+    let totals = summary::totals(verdicts.iter().map(|verdict| verdict.outcome));
+    writeln!(out, "{}", Styled(DIM, format!("{launches} launches; {totals}.")))?;
     Ok(verdicts)
 }
 
