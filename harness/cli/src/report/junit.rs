@@ -26,7 +26,7 @@ pub fn write(verdicts: Verdicts, out: &mut dyn Write) -> Result<()> {
     }
     let frame = without_total_of_skipped(&frame.to_string()?);
     let end = frame.rfind("</testsuites>").unwrap_or(frame.len());
-    out.write_all(frame[..end].as_bytes())?;
+    out.write_all(&frame.as_bytes()[..end])?;
     for (name, indices) in suites {
         let mut suite = TestSuite::new(name.clone());
         for index in indices {
@@ -34,7 +34,7 @@ pub fn write(verdicts: Verdicts, out: &mut dyn Write) -> Result<()> {
         }
         out.write_all(element(suite)?.as_bytes())?;
     }
-    Ok(out.write_all(frame[end..].as_bytes())?)
+    Ok(out.write_all(&frame.as_bytes()[end..])?)
 }
 
 /// A suite as it stands in a report.
