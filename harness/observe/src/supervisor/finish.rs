@@ -12,7 +12,8 @@ use super::boxes::Trouble;
 use super::guardian::put_down;
 use super::limits;
 use super::run::Run;
-use crate::observation::{Ending, Exit, Observation, Process, ProcessId};
+use super::workdir::{self, KEPT_IN_ALL, KEPT_OF_STOPPED};
+use crate::observation::{Ending, Exit, FileLeft, Observation, Process, ProcessId};
 use crate::plan::Rung;
 use crate::process_files;
 
@@ -27,7 +28,7 @@ impl Run<'_> {
         let survivors = if self.root_exit.is_some() { self.survivors() } else { Vec::new() };
         self.kill_all()?;
         self.look_at_what_the_kernel_did();
-        let left = if alive { super::workdir_unless_here(self.launch, &self.started.work) } else { Vec::new() };
+        let left = if alive && !self.launch.here { self.left() } else { Vec::new() };
         self.started.close();
         self.streams.stdout.take(self.begin);
         self.streams.stderr.take(self.begin);
@@ -73,6 +74,14 @@ impl Run<'_> {
             over_limit,
             truncated: self.truncated,
         }))
+    }
+
+    fn left(&self) -> Vec<FileLeft> {
+        let kept = match self.ending {
+            Some(Ending::Ended(_) | Ending::Deadlocked) => KEPT_IN_ALL,
+            _ => KEPT_OF_STOPPED,
+        };
+        workdir::left(&self.started.work, kept)
     }
 
     /// A program that the kernel killed for its memory has not ended by itself.

@@ -38,7 +38,7 @@ use std::sync::OnceLock;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::unistd::{Gid, Uid, getegid, geteuid, setgroups, setresgid, setresuid};
 
-use crate::observation::{FileLeft, Observation, Tracing};
+use crate::observation::{Observation, Tracing};
 use crate::plan::{Launch, Rung};
 use crate::symbols::Images;
 use boxes::Trouble;
@@ -274,8 +274,4 @@ fn put_to_rest(child: nix::unistd::Pid) {
             }
         }
     }
-}
-
-fn workdir_unless_here(launch: &Launch, work: &File) -> Vec<FileLeft> {
-    if launch.here { Vec::new() } else { workdir::left(work) }
 }

@@ -18,7 +18,9 @@ use crate::process_files;
 /// Bytes kept of a file that is left.
 const KEPT: u64 = 8 << 20;
 /// Bytes kept of all of them together.
-const KEPT_IN_ALL: u64 = 32 << 20;
+pub(super) const KEPT_IN_ALL: u64 = 32 << 20;
+/// The same of a program that had to be stopped: it has failed whatever it left, and is to be gone soon.
+pub(super) const KEPT_OF_STOPPED: u64 = 1 << 20;
 /// Names listed, and how deep.
 const NAMES: usize = 4096;
 const DEPTH: usize = 32;
@@ -50,9 +52,10 @@ pub(super) fn truncate(work: &File, path: &Path, len: u64) -> io::Result<()> {
     open(work, path, libc::O_WRONLY | libc::O_NONBLOCK, 0)?.set_len(len)
 }
 
-/// Everything that the working directory holds; to be called when nobody is left to change it.
-pub(super) fn left(work: &File) -> Vec<FileLeft> {
-    let mut listing = Listing { found: Vec::new(), kept: 0 };
+/// Everything that the working directory holds, with so many bytes of its files; to be called when nobody is left to
+/// change it.
+pub(super) fn left(work: &File, kept: u64) -> Vec<FileLeft> {
+    let mut listing = Listing { found: Vec::new(), room: kept };
     listing.add(work.as_fd(), Path::new(""), 0);
     listing.found.sort_by(|a, b| a.path.cmp(&b.path));
     listing.found
@@ -60,7 +63,8 @@ pub(super) fn left(work: &File) -> Vec<FileLeft> {
 
 struct Listing {
     found: Vec<FileLeft>,
-    kept: u64,
+    /// Bytes that may still be kept.
+    room: u64,
 }
 
 impl Listing {
@@ -89,14 +93,14 @@ impl Listing {
             _ => FileKind::Other,
         };
         let mut bytes = Vec::new();
-        let room = KEPT.min(KEPT_IN_ALL - self.kept);
+        let room = KEPT.min(self.room);
         if kind == FileKind::File
             && let Some(file) = open_to_read(directory, name, status.st_mode)
         {
             // A file that cannot be read to its end is kept as far as it went.
             bytes.reserve_exact(room.min(status.st_size as u64) as usize);
             let _ = file.take(room).read_to_end(&mut bytes);
-            self.kept += bytes.len() as u64;
+            self.room -= bytes.len() as u64;
         }
         FileLeft { path, kind, mode: status.st_mode & 0o7777, len: status.st_size as u64, inode: status.st_ino, bytes }
     }
