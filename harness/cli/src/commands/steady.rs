@@ -31,19 +31,28 @@ pub fn steady(cli: &Cli, args: &SteadyArgs) -> Result<Exit> {
     meter::during("building the libraries", || grader.compiler().prepare()).map_err(context::stop_grading)?;
     let jobs = args.jobs.map_or_else(machine::cores, usize::from);
     let mut seen: Vec<Outcomes> = vec![Outcomes::new(); items.len()];
-    while_busy(args.load, || -> Result<()> {
+    let mut runs = 0;
+    while_busy(args.load, || {
         let mut meter = Meter::begin("rounds", u64::from(args.runs));
-        for _ in 0..args.runs {
+        while runs < args.runs {
             let verdicts = grader.grade_many(jobs, &items, &|_: Grading| {});
-            interrupt::check()?;
+            if interrupt::asked() {
+                break;
+            }
+            runs += 1;
             for (outcomes, verdict) in seen.iter_mut().zip(verdicts) {
                 outcomes.entry(essence(&verdict)).or_insert((0, verdict)).0 += 1;
             }
             meter.step(&format!("{} differ", seen.iter().filter(|outcomes| outcomes.len() > 1).count()));
         }
-        Ok(())
-    })?;
-    tell(&items, &seen, args.runs)
+    });
+    if runs == 0 {
+        interrupt::check()?;
+    }
+    let exit = tell(&items, &seen, runs)?;
+    // What was found until then stands.
+    interrupt::check()?;
+    Ok(exit)
 }
 
 /// The solutions, and what is on file under `fixtures/submissions` if that is asked for.
