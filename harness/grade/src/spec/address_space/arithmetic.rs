@@ -73,6 +73,9 @@ fn split_drawing(plan: &Plan, _: &Observation) -> Vec<String> {
     let address = number(&plan.argument(1));
     let (page, offset) = (format!("{:020b}", address >> 12), format!("{:012b}", address & 0xfff));
     vec![
+        "A page of 4096 bytes is 2^12 of them: the last 12 bits of an address say which, those before in which page."
+            .to_string(),
+        String::new(),
         format!("{address:#010x}  =  {page} {offset}"),
         format!("{:>15}{:-^20} {:-^12}", "", " page ", " offset "),
         format!("{:>15}{:^20} {:^12}", "", format!("{:#x}", address >> 12), format!("{:#x}", address & 0xfff)),

@@ -333,6 +333,12 @@ impl Clock {
         frames.collect::<Vec<_>>().join("  ")
     }
 
+    /// The pages that one hand passes at a fault, each of which loses its star for it.
+    fn passed(&self) -> Vec<u64> {
+        let from_hand = self.circle.iter().cycle().skip(self.hand).take(self.circle.len());
+        from_hand.take_while(|(_, accessed)| *accessed).map(|(page, _)| *page).collect()
+    }
+
     /// One access; says which page had to go for it, and whether it was a fault.
     pub(super) fn access(&mut self, page: u64) -> (bool, Option<u64>) {
         if let Some(frame) = self.circle.iter_mut().find(|frame| frame.0 == page) {
@@ -449,13 +455,21 @@ fn clock_drawing(plan: &Plan, _: &Observation) -> Vec<String> {
     let Some(Content::Bytes(text)) = plan.launch.files.first().map(|file| &file.content) else { return Vec::new() };
     let pages: Vec<u64> = String::from_utf8_lossy(text).lines().filter_map(|line| line.parse().ok()).collect();
     let mut clock = Clock::new(plan.argument(0).parse().unwrap_or(1), None);
-    let mut lines = vec!["access  frames (* accessed, > the hand)".to_string()];
+    let mut lines = vec![
+        "The hand goes round the frames, from left to right and from the last to the first.".to_string(),
+        "What was accessed since it came by (*) it lets stay, and takes the mark away; the first without one goes."
+            .into(),
+        String::new(),
+        "access  frames (> the hand)".into(),
+    ];
     for page in pages {
+        let passed: String = clock.passed().iter().map(|page| format!(" {page}")).collect();
         let (fault, victim) = clock.access(page);
         let frames = clock.row();
         let event = match (fault, victim) {
-            (_, Some(victim)) => format!("fault, {victim} goes"),
-            (true, None) => "fault".to_string(),
+            (_, Some(victim)) if passed.is_empty() => format!("fault: {victim} goes"),
+            (_, Some(victim)) => format!("fault: the hand passes{passed}; {victim} goes"),
+            (true, None) => "fault: a frame is free".to_string(),
             _ => String::new(),
         };
         lines.push(format!("{page:>6}  {frames:<20} {event}").trim_end().to_string());
