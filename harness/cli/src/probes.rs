@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::Serialize;
@@ -64,7 +65,7 @@ pub fn all() -> Vec<Offer> {
         offer(
             "kvm",
             "page tables are judged by the software MMU alone, without the processor's second opinion, and the exercise of a device is skipped",
-            "be in its group: sudo usermod -aG kvm $USER, and log in again; in a container: --device /dev/kvm; in a virtual machine: nested virtualisation",
+            "be in the group kvm, whose it is: sudo usermod -aG kvm $USER, and log in again; in a container: --device /dev/kvm; in a virtual machine: nested virtualisation",
             kvm(),
         ),
         offer(
@@ -100,7 +101,7 @@ pub fn all() -> Vec<Offer> {
         ),
         offer(
             "transparent-huge-pages",
-            "page-size comparisons show one size only",
+            "page-size comparisons show one size only, and of `large_pages` what large pages save is skipped",
             "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled (as root)",
             transparent_huge_pages(),
         ),
@@ -201,7 +202,7 @@ fn kvm() -> Found {
     owned(machine);
     let in_software = std::path::Path::new("/sys/module/kvm_pvm").exists();
     let how = if in_software {
-        " (by kvm_pvm, without hardware: 64-bit guests only, and tables read in software)"
+        " (by kvm_pvm, without hardware: it reads a 64-bit guest's tables in software, and runs no 32-bit guest, so segments and two-level tables have no second opinion)"
     } else {
         ""
     };
@@ -255,14 +256,13 @@ fn io_uring() -> Found {
 
 fn cachestat() -> Found {
     const SYS_CACHESTAT: libc::c_long = 451;
-    let file = File::open("/proc/self/exe").map_err(|e| denied(&e))?;
+    // Of files that are not one's own the kernel does not tell.
+    let file = memfd_create(c"syslings", MFdFlags::MFD_CLOEXEC).map_err(|e| e.desc().to_owned())?;
     let range = [0u64; 2];
     let mut counts = [0u64; 5];
     // SAFETY: the kernel reads two and writes five 64-bit numbers, as declared.
     let status = unsafe { libc::syscall(SYS_CACHESTAT, file.as_raw_fd(), range.as_ptr(), counts.as_mut_ptr(), 0) };
-    Errno::result(status)
-        .map(|_| format!("{} pages of this program are cached", counts[0]))
-        .map_err(|e| e.desc().to_owned())
+    Errno::result(status).map(|_| "the pages of an open file were counted".to_owned()).map_err(|e| e.desc().to_owned())
 }
 
 fn hardware_counters() -> Found {

@@ -89,14 +89,12 @@ fn tell(out: &mut impl Write, diagnosis: &Diagnosis) -> Result<()> {
     for offer in &diagnosis.offers {
         let mark = if offer.available { Styled(GOOD, "yes") } else { Styled(CARE, "no ") };
         let room = terminal::width().saturating_sub(name_width + 7);
-        let found = terminal::cut(&offer.found, room);
-        writeln!(
-            out,
-            "{mark}  {}{}  {}",
-            Styled(HEAD, offer.id),
-            " ".repeat(name_width - offer.id.len()),
-            Styled(DIM, found)
-        )?;
+        write!(out, "{mark}  {}", Styled(HEAD, offer.id))?;
+        let mut indent = name_width - offer.id.len();
+        for line in terminal::wrap(&offer.found, room) {
+            writeln!(out, "{:indent$}  {}", "", Styled(DIM, line))?;
+            indent = name_width + 5;
+        }
         if !offer.available {
             for line in terminal::wrap(&format!("without it: {}", offer.costs), room) {
                 writeln!(out, "     {:name_width$}  {line}", "")?;

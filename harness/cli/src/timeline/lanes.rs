@@ -99,6 +99,8 @@ pub(super) fn lane_of(lanes: &[Lane], event: &Event) -> Option<usize> {
 
 fn process_lane(obs: &Observation, id: ProcessId, process: &Process, name: &str, end: Duration) -> Lane {
     let formal = formal(obs, id);
+    // Its end is told when all that it leaves was looked at, and drawn there.
+    let told = obs.events.iter().find(|e| e.process == id && matches!(e.what, What::Exited { .. })).map(|e| e.at);
     let detail = if name == formal { format!("pid {}", process.pid) } else { format!("{formal}, pid {}", process.pid) };
     Lane {
         process: id,
@@ -106,7 +108,7 @@ fn process_lane(obs: &Observation, id: ProcessId, process: &Process, name: &str,
         name: name.to_owned(),
         detail,
         from: process.started,
-        to: process.ended.unwrap_or(end).max(process.started),
+        to: process.ended.map_or(end, |ended| told.map_or(ended, |told| told.max(ended))).max(process.started),
         exit: process.exit,
         loading: loading(obs, id, process),
     }

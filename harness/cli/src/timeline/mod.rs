@@ -52,7 +52,7 @@ pub fn svg(obs: &Observation, caption: &Caption) -> String {
     let said = Said::new(obs, &model, caption);
     let mut below = said.story.clone();
     below.extend(model.notes.iter().cloned());
-    let frame = Frame { title: &said.title, command: &said.command, below: &below };
+    let frame = Frame { title: &said.title, command: &said.command, drawing: &caption.drawing, below: &below };
     let scene = Scene::new(&model, &hang::guilty(obs, &model.lanes), Some(frame));
     svg::whole(&scene, &said.title, &said.story.join(" ")).into_string()
 }

@@ -76,8 +76,13 @@ fn drawn(item: &Item) -> Markup {
             }
             Shape::Path(path) => { path class=(item.class) d=(path) { (title) } }
             Shape::Text { x, y, size, content, .. } => {
-                text class=(item.class) x=(one(*x)) y=(one(*y)) font-size=(size) { (content) (title) }
+                text class=(item.class) x=(one(*x)) y=(one(*y)) font-size=(size) xml:space=[columns(content)] { (content) (title) }
             }
         }
     }
+}
+
+/// Spaces are kept where they put signs under each other.
+fn columns(content: &str) -> Option<&'static str> {
+    (content.starts_with(' ') || content.contains("  ")).then_some("preserve")
 }

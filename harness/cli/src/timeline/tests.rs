@@ -7,7 +7,8 @@ use super::*;
 
 fn scene(obs: &Observation, model: &Model) -> Scene {
     let below = ["A sentence below the picture.".to_owned()];
-    let frame = Frame { title: "Title", command: "command", below: &below };
+    let drawing = ["  a line that is wider than most pictures are: ", "", "└ another"].map(|line| line.repeat(3));
+    let frame = Frame { title: "Title", command: "command", drawing: &drawing, below: &below };
     Scene::new(model, &hang::guilty(obs, &model.lanes), Some(frame))
 }
 

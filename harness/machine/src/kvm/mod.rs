@@ -49,9 +49,12 @@ pub struct KvmMachine {
     in_hardware: bool,
 }
 
-/// Loaded where KVM has no hardware under it (PVM): there 64-bit guests alone are possible, and only in the lower half
-/// of the addresses, and it is the kernel that reads the guest's tables, not the processor.
+/// Loaded where KVM has no hardware under it (PVM). There it is the kernel that reads a guest's tables, not the
+/// processor; a guest of 32 bits that pages is shut down as soon as it runs, one without paging at its first fault,
+/// and its user code ends as an internal error. Of user code in 64 bits it answers that nothing in the upper half of
+/// the addresses is present, whatever the tables say.
 const WITHOUT_HARDWARE: &str = "/sys/module/kvm_pvm";
+const NO_SUCH_GUEST: &str = "this KVM has no hardware under it (kvm_pvm), and runs no such guest";
 
 /// How the guest came back.
 enum Exit {
@@ -93,12 +96,12 @@ impl KvmMachine {
         self.in_hardware
     }
 
-    fn can_run(&self, paging: &Paging, address: u64) -> Result<(), MachineError> {
-        let lower = paging.scheme == Scheme::FourLevel && address >> 63 == 0;
-        if self.in_hardware || lower {
+    fn can_run(&self, paging: &Paging, access: Access) -> Result<(), MachineError> {
+        let by_user_above = access.privilege == Privilege::User && access.address >> 63 == 1;
+        if self.in_hardware || (paging.scheme == Scheme::FourLevel && !by_user_above) {
             return Ok(());
         }
-        Err(MachineError::NoAnswer("this KVM has no hardware under it (kvm_pvm), and runs no such guest".into()))
+        Err(MachineError::NoAnswer(NO_SUCH_GUEST.into()))
     }
 
     /// The properties of this machine's processor.
@@ -222,7 +225,8 @@ impl KvmMachine {
                     Ok(Exit::Device(at))
                 }
                 Ok(VcpuExit::Debug(debug)) => Ok(Exit::Breakpoint(debug.pc)),
-                Ok(other) => Err(MachineError::NoAnswer(format!("{other:?}"))),
+                Ok(other) if self.in_hardware => Err(MachineError::NoAnswer(format!("{other:?}"))),
+                Ok(other) => Err(MachineError::NoAnswer(format!("{NO_SUCH_GUEST}, but ends it by {other:?}"))),
                 Err(error) if [EINTR, EAGAIN].contains(&error.errno()) => continue,
                 Err(error) => Err(no_answer(error)),
             };
@@ -301,7 +305,7 @@ impl Machine for KvmMachine {
     }
 
     fn access(&mut self, paging: &Paging, access: Access) -> Result<Outcome, MachineError> {
-        self.can_run(paging, access.address)?;
+        self.can_run(paging, access)?;
         if access.kind == Kind::Fetch {
             return self.fetch(paging, access);
         }

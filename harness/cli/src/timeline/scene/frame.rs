@@ -9,14 +9,18 @@ use crate::timeline::words::Kind;
 
 /// Height of the axis.
 pub(super) const AXIS: f64 = 40.0;
+/// Where heads and feet begin.
+const LEFT: f64 = 14.0;
+/// Height of a line of a drawing.
+const DRAWN: f64 = 16.0;
 
 impl Scene {
     pub(super) fn head(&mut self, frame: Frame) -> f64 {
-        self.text(6, "name", (14.0, 28.0), 17.0, &fit(frame.title, 70));
+        self.text(6, "name", (LEFT, 28.0), 17.0, &fit(frame.title, 70));
         if frame.command.is_empty() {
             return 42.0;
         }
-        self.text(6, "mono soft", (14.0, 48.0), TEXT, &format!("$ {}", fit_middle(frame.command, 110)));
+        self.text(6, "mono soft", (LEFT, 48.0), TEXT, &format!("$ {}", fit_middle(frame.command, 110)));
         64.0
     }
 
@@ -63,17 +67,35 @@ impl Scene {
         y + 10.0
     }
 
+    /// Lines of text in which every sign has its place, on a ground of their own.
+    fn drawing(&mut self, lines: &[String], top: f64) -> f64 {
+        if lines.is_empty() {
+            return top;
+        }
+        let height = lines.len() as f64 * DRAWN + 16.0;
+        self.push(0, "cut", Shape::Rect(LEFT, top, self.width - 2.0 * LEFT, height, 4.0));
+        for (n, line) in (1..).zip(lines).filter(|(_, line)| !line.is_empty()) {
+            self.text(6, "mono", (LEFT + 10.0, top + f64::from(n) * DRAWN + 4.0), TEXT, line);
+        }
+        top + height + 6.0
+    }
+
     pub(super) fn foot(&mut self, frame: Frame, top: f64) -> f64 {
-        let mut y = top + 8.0;
+        let mut y = self.drawing(frame.drawing, top + 8.0);
         for paragraph in frame.below {
             for line in wrap(paragraph, self.width - 40.0) {
                 y += 18.0;
-                self.text(6, "plain", (14.0, y), 13.0, &line);
+                self.text(6, "plain", (LEFT, y), 13.0, &line);
             }
             y += 6.0;
         }
         y + 6.0
     }
+}
+
+/// The right edge of a frame's drawing.
+pub(super) fn drawn_to(frame: Frame) -> f64 {
+    frame.drawing.iter().map(|line| 2.0 * LEFT + mono_width(line, TEXT)).fold(0.0, f64::max)
 }
 
 /// The signs in use, each with what it means.

@@ -105,7 +105,9 @@ pub(super) struct Frame<'a> {
     pub title: &'a str,
     /// Above, below the title.
     pub command: &'a str,
-    /// Below: sentences, each a paragraph.
+    /// Below: what it is about, in lines of text.
+    pub drawing: &'a [String],
+    /// Below that: sentences, each a paragraph.
     pub below: &'a [String],
 }
 
@@ -140,7 +142,7 @@ impl Scene {
         scene.labels(&sheet, &flags);
         let lanes_end = y;
         y = scene.pages(&sheet, y);
-        scene.width = scene.right_edge() + 14.0;
+        scene.width = scene.right_edge().max(frame.map_or(0.0, frame::drawn_to)) + 14.0;
         scene.axis(&sheet, axis_top, lanes_end);
         y = scene.legend(&sheet, y + 8.0);
         scene.height = frame.map_or(y, |f| scene.foot(f, y)) + 8.0;

@@ -53,7 +53,10 @@ fn split_plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("a multiple of 4096", &["12288", "0x1000"]),
         bad_usage("pages of no bytes", &["0", "0x1000"]),
         bad_usage("a page of 2^64 bytes", &["18446744073709551616", "0x1000"]),
+        bad_usage("a page size in hexadecimal", &["0x1000", "0x1000"]),
         bad_usage("a word for an address", &["4096", "0xhere"]),
+        bad_usage("an address without 0x", &["4096", "1000"]),
+        bad_usage("an address with a sign", &["4096", "0x+10"]),
         bad_usage("an address of 68 bits", &["4096", "0x10000000000000000"]),
         bad_usage("a bad address behind a good one", &["4096", "0x1000", "page"]),
     ]);
@@ -73,6 +76,9 @@ fn split_drawing(plan: &Plan, _: &Observation) -> Vec<String> {
     let address = number(&plan.argument(1));
     let (page, offset) = (format!("{:020b}", address >> 12), format!("{:012b}", address & 0xfff));
     vec![
+        "A page of 4096 bytes is 2^12 of them: the last 12 bits of an address say which, those before in which page."
+            .to_string(),
+        String::new(),
         format!("{address:#010x}  =  {page} {offset}"),
         format!("{:>15}{:-^20} {:-^12}", "", " page ", " offset "),
         format!("{:>15}{:^20} {:^12}", "", format!("{:#x}", address >> 12), format!("{:#x}", address & 0xfff)),
@@ -134,7 +140,9 @@ fn math_plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("a page of 3000 bytes", &["32", "3000", "4"]),
         bad_usage("an entry of 3 bytes", &["32", "4096", "3"]),
         bad_usage("an entry as large as a page", &["32", "4096", "4096"]),
+        bad_usage("an entry of no bytes", &["32", "4096", "0"]),
         bad_usage("no page number", &["12", "4096", "4"]),
+        bad_usage("fewer bits than an offset has", &["10", "4096", "4"]),
         bad_usage("levels that are too few", &["32", "4096", "4", "10"]),
         bad_usage("levels that are too many", &["32", "4096", "4", "10", "11"]),
         bad_usage("a level of no bits", &["32", "4096", "4", "20", "0"]),

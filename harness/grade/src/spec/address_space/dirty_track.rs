@@ -59,6 +59,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         unwritable_output(&plain),
         bad_usage("no arguments", &[]),
         bad_usage("N is no number", &["many"]),
+        bad_usage("no pages", &["0"]),
         bad_usage("one too many", &["3", "4"]),
     ];
     plans.extend(cuts(&plain, &[On::Stdin, On::Stdout]));

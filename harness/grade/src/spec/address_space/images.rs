@@ -136,15 +136,19 @@ fn entry(depth: usize, step: &Step) -> String {
     format!("{indent}└ {name}, entry {index} at {at:#x}: {:#x} {}", entry.0, entry.letters())
 }
 
-/// An address as bits, cut into the parts that choose an entry at each level, with each part's number below.
-pub fn split(paging: &Paging, address: u64) -> Vec<String> {
+/// An address as bits, cut into the parts that choose an entry at each level and, at the end, a byte of the page.
+pub fn split(walk: &Walk, paging: &Paging, address: u64) -> Vec<String> {
     let scheme = paging.scheme;
-    let mut parts: Vec<(u64, usize)> =
-        scheme.levels().iter().map(|level| (level.index(scheme, address), scheme.index_bits() as usize)).collect();
-    parts.push((address & 0xfff, 12));
-    let bits: Vec<String> = parts.iter().map(|(part, width)| format!("{part:0width$b}")).collect();
-    let shown = |part: u64, width: usize| if width == 12 { format!("{part:#x}") } else { part.to_string() };
-    let numbers: Vec<String> =
-        parts.iter().map(|(part, width)| format!("{:^width$}", shown(*part, *width), width = *width)).collect();
-    vec![format!("{address:#x}"), format!("= {}", bits.join(" ")), format!("  {}", numbers.join(" ").trim_end())]
+    let bits = scheme.index_bits() as usize;
+    // A large page ends the walk early, and has the bits of the levels below for its bytes.
+    let depth = if matches!(walk.end, End::Page(_)) { walk.steps.len() } else { scheme.levels().len() };
+    let offset = 12 + bits * (scheme.levels().len() - depth);
+    let entries = scheme.levels()[..depth].iter().map(|level| {
+        let index = level.index(scheme, address);
+        (format!("{index:0bits$b}"), format!("{:^bits$}", format!("entry {index}")))
+    });
+    let byte = address & ((1 << offset) - 1);
+    let byte = (format!("{byte:0offset$b}"), format!("{:^offset$}", format!("byte {byte:#x}")));
+    let (bits, words): (Vec<String>, Vec<String>) = entries.chain([byte]).unzip();
+    vec![format!("= {}", bits.join(" ")), format!("  {}", words.join(" ").trim_end())]
 }

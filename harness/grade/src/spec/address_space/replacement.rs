@@ -25,6 +25,7 @@ pub(crate) fn accessed_dirty() -> Spec {
             Check::outside("reports", "a failing call is reported with the file that it was for", reports),
             Check::outside("output", "the pages that were accessed are listed, and which of them are dirty", output),
             Check::outside("own-bits", "a page's own bits count, not those of the table that it is in", output),
+            Check::outside("other-bits", "the other bits of an entry say nothing of accesses", output),
             Check::outside("stale", "bits of entries that are not present mean nothing", output),
             Check::outside("large-pages", "a page of 4 MiB is listed once, by its directory entry", output),
             Check::outside("outside", "a table behind the end of IMAGE is an error, and nothing is listed", outside),
@@ -115,6 +116,17 @@ fn bits_plans(nonce: &mut Nonce) -> Vec<Plan> {
     // The system has forgotten the table's bit since, and elsewhere only the table's bit is set.
     let mut cleared = image.clone();
     cleared[region as usize * 4] &= !(Bits::ACCESSED as u8);
+    // The system asks again who is accessed; what is dirty still has to be written back.
+    let mut asked_again = image.clone();
+    for entry in asked_again[PAGE..].chunks_exact_mut(4).step_by(2) {
+        entry[0] &= !(Bits::ACCESSED as u8);
+    }
+    // Caching (bits 3 and 4, and 7 of a table's entries), global (8), and what is the system's own (9 to 11).
+    let mut flagged = image.clone();
+    for (at, entry) in flagged.chunks_exact_mut(4).enumerate().filter(|(_, entry)| entry[0] & 1 != 0) {
+        entry[0] |= if at < PAGE / 4 { 0x18 } else { nonce.pick(&[0x98, 0x80, 0x10]) };
+        entry[1] |= nonce.number(1, 15) as u8;
+    }
     // Marks of pages that have gone since, and of a whole table.
     let mut stale = image.clone();
     for entry in stale[PAGE..].chunks_exact_mut(4).filter(|entry| *entry == [0; 4]).step_by(97) {
@@ -148,6 +160,8 @@ fn bits_plans(nonce: &mut Nonce) -> Vec<Plan> {
         none,
         of_image("forty tables", &tall, "output"),
         of_image("the table's bit was cleared", &cleared, "own-bits"),
+        of_image("accessed bits were cleared, dirty ones were not", &asked_again, "other-bits"),
+        of_image("all other flags", &flagged, "other-bits"),
         of_image("bits of entries that are not present", &stale, "stale"),
         of_image("large pages", &mixed, "large-pages"),
         beyond("a table that is cut off", cut_off),
@@ -333,6 +347,12 @@ impl Clock {
         frames.collect::<Vec<_>>().join("  ")
     }
 
+    /// The pages that one hand passes at a fault, each of which loses its star for it.
+    fn passed(&self) -> Vec<u64> {
+        let from_hand = self.circle.iter().cycle().skip(self.hand).take(self.circle.len());
+        from_hand.take_while(|(_, accessed)| *accessed).map(|(page, _)| *page).collect()
+    }
+
     /// One access; says which page had to go for it, and whether it was a fault.
     pub(super) fn access(&mut self, page: u64) -> (bool, Option<u64>) {
         if let Some(frame) = self.circle.iter_mut().find(|frame| frame.0 == page) {
@@ -449,13 +469,21 @@ fn clock_drawing(plan: &Plan, _: &Observation) -> Vec<String> {
     let Some(Content::Bytes(text)) = plan.launch.files.first().map(|file| &file.content) else { return Vec::new() };
     let pages: Vec<u64> = String::from_utf8_lossy(text).lines().filter_map(|line| line.parse().ok()).collect();
     let mut clock = Clock::new(plan.argument(0).parse().unwrap_or(1), None);
-    let mut lines = vec!["access  frames (* accessed, > the hand)".to_string()];
+    let mut lines = vec![
+        "The hand goes round the frames, from left to right and from the last to the first.".to_string(),
+        "What was accessed since it came by (*) it lets stay, and takes the mark away; the first without one goes."
+            .into(),
+        String::new(),
+        "access  frames (> the hand)".into(),
+    ];
     for page in pages {
+        let passed: String = clock.passed().iter().map(|page| format!(" {page}")).collect();
         let (fault, victim) = clock.access(page);
         let frames = clock.row();
         let event = match (fault, victim) {
-            (_, Some(victim)) => format!("fault, {victim} goes"),
-            (true, None) => "fault".to_string(),
+            (_, Some(victim)) if passed.is_empty() => format!("fault: {victim} goes"),
+            (_, Some(victim)) => format!("fault: the hand passes{passed}; {victim} goes"),
+            (true, None) => "fault: a frame is free".to_string(),
             _ => String::new(),
         };
         lines.push(format!("{page:>6}  {frames:<20} {event}").trim_end().to_string());

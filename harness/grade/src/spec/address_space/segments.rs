@@ -88,7 +88,9 @@ fn bounds_plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad("an end behind 4 GiB", "0xfffff000 0x1001"),
         bad("more than 1 MiB, and no multiple of 4096", "0x1000 0x100001"),
         bad("more than 4 GiB", "0x0 0x100001000"),
+        bad("a base behind 4 GiB", "0x100000000 0x1000"),
         bad("one number", "0x1000"),
+        bad("three numbers", "0x1000 0x1000 0x1000"),
         bad("a word", "0x1000 large"),
     ];
     let mut missing = plain.again("no REQUESTS", &[]).reports(OPENS, Some(REQUESTS), libc::ENOENT);
@@ -136,14 +138,19 @@ fn sized(run: &Run) -> Finding {
     of_size(run, 1 + 2 * programs(run.plan).len() as u64)
 }
 
+/// So many descriptors, of which the first is of zeros.
 fn of_size(run: &Run, descriptors: u64) -> Finding {
-    let len = run.seen.file(IMAGE).map_or(0, |file| file.len);
-    if len == DESCRIPTOR * descriptors {
-        return Ok(());
+    let (len, image) = run.seen.file(IMAGE).map_or((0, &[] as &[u8]), |file| (file.len, &file.bytes));
+    if len != DESCRIPTOR * descriptors {
+        let words =
+            format!("IMAGE has {len} bytes instead of {}: {descriptors} descriptors of 8.", DESCRIPTOR * descriptors);
+        return Failure::new(Reason::WrongState, words).found();
     }
-    let words =
-        format!("IMAGE has {len} bytes instead of {}: {descriptors} descriptors of 8.", DESCRIPTOR * descriptors);
-    Failure::new(Reason::WrongState, words).found()
+    if bits(image, 0).is_some_and(|bits| bits != 0) {
+        let words = "The first descriptor is not of zeros: its place is that of the selector 0, which stands for no segment, and the processor never reads it.";
+        return Failure::new(Reason::WrongState, words).evidences(described(image, 0)).found();
+    }
+    Ok(())
 }
 
 fn reached(at: u64) -> Outcome {
@@ -205,6 +212,12 @@ fn kinds(plan: &Plan) -> Vec<Trial> {
         trial(by_user(i, last, Kind::Store), reached(program.base + last), words);
         let words = format!("Program {number} must be able to run at offset {last:#x} of its segment {}", jump.segment);
         trial(jump, reached(program.base + last), words);
+        let from_code = SegmentAccess { kind: Kind::Load, ..jump };
+        let words = format!(
+            "Program {number} must be able to load from its segment {}: what is constant lies among the code",
+            jump.segment
+        );
+        trial(from_code, reached(program.base + last), words);
         let to_data = SegmentAccess { segment: data, ..jump };
         let words = format!("Program {number} must not be able to run its segment {data}, which is data");
         trial(to_data, Outcome::Protection { error_code: to_data.selector() & !3 }, words);

@@ -235,7 +235,7 @@ fn two_level_plans(nonce: &mut Nonce) -> Vec<Plan> {
 fn four_level_plans(nonce: &mut Nonce) -> Vec<Plan> {
     let scheme = Scheme::FourLevel;
     let region = nonce.number(1, 200) << 39 | nonce.number(3, 500) << 30;
-    let aligned = |nonce: &mut Nonce, size: u64| nonce.number(1, 60 << 30) & !(size - 1) | size;
+    let aligned = |nonce: &mut Nonce, size: u64| nonce.number(1, (60 << 30) / size) * size;
     let mut request = |address: u64, size: u64, rights: &str| {
         let has = |letter: char| rights.contains(letter);
         let physical = aligned(nonce, size);
@@ -505,24 +505,26 @@ fn can_be_asked(end: &End, kvm: &KvmMachine, access: Access, memory: u64) -> boo
     }
 }
 
-/// The first and the last page asked for, from their bits through the tables to the frame.
+/// The first and the last page asked for, and the one before it, from their bits through the tables to the frame.
 fn drawing(plan: &Plan, seen: &Observation) -> Vec<String> {
     let run = Run { plan, seen, baseline: None, sometimes_right: true };
     let Ok(machine) = loaded(&run) else { return Vec::new() };
     let wanted = Wanted::of(&run);
-    let ends = [wanted.requests.first(), wanted.requests.last()];
+    let (Some(first), Some(last)) = (wanted.requests.first(), wanted.requests.last()) else { return Vec::new() };
     let shown =
-        ends.into_iter().flatten().flat_map(|request| walked(&machine, &wanted.paging, request.address | OFFSET));
-    let beside = wanted.requests.last().map(|request| (request.address - request.size) | OFFSET);
+        [(first.address, "asked for"), (last.address, "asked for"), (last.address - last.size, "not asked for")];
     let mut lines: Vec<String> =
-        shown.chain(beside.into_iter().flat_map(|address| walked(&machine, &wanted.paging, address))).collect();
-    lines.pop_if(|line| line.is_empty());
+        shown.iter().flat_map(|(page, words)| walked(&machine, &wanted.paging, page | OFFSET, words)).collect();
+    lines.push(
+        "P present  W may be stored to  U for user code  A accessed  D dirty  L large page  X not to be run".into(),
+    );
     lines
 }
 
-fn walked(machine: &SoftwareMmu, paging: &Paging, address: u64) -> Vec<String> {
+fn walked(machine: &SoftwareMmu, paging: &Paging, address: u64, words: &str) -> Vec<String> {
     let walk = machine.walk(paging, address);
-    let mut lines = images::split(paging, address);
+    let mut lines = vec![format!("{address:#x}, {words}")];
+    lines.extend(images::split(&walk, paging, address));
     lines.extend(told(&walk, paging, address));
     lines.push(String::new());
     lines

@@ -85,7 +85,12 @@ pub fn drawing(plan: &Plan, seen: &Observation) -> Vec<String> {
     let steps = mixes::steps(&String::from_utf8_lossy(text));
     let printed = seen.stdout.text();
     let mut owners = BTreeMap::new();
-    let mut drawn = vec!["step      the heap (each character is 16 bytes; a bracket has a tag in it)".to_string()];
+    let mut drawn = vec![
+        "a ID SIZE allocates so many bytes, r ID SIZE makes them more or fewer, f ID frees them.".to_string(),
+        "Each sign is 16 bytes of the heap; [ and ] are a block's ends, with a tag each; dots are free.".into(),
+        String::new(),
+        "step      the heap after it".into(),
+    ];
     for ((step, line), heap) in steps.iter().zip(printed.lines()).zip(dumps(&file.1.bytes).unwrap_or_default()) {
         let place = line.parse::<u64>();
         match step {
