@@ -20,6 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use grade::{Exercise, Grader, Options, Outcome, Submission, Suite, Tree, Verdict};
 use known::{Known, Standing};
@@ -59,7 +60,8 @@ impl Bench {
             let made = make::mutants(&source, &mut seen).map_err(|e| format!("{}: {e}", path.display()))?;
             mutants.extend(made.into_iter().map(|mutant| (exercise.clone(), mutant)));
         }
-        let grader = Grader::new(suite, Observer::new(), Options { workers: 1, ..Options::default() });
+        let options = Options { workers: 1, until_failure: true, ..Options::default() };
+        let grader = Grader::new(suite, Observer::new(), options);
         let directory = tempfile::tempdir().map_err(|e| format!("cannot make a directory for the mutants: {e}"))?;
         Ok(Bench { grader, known, mutants, directory })
     }
@@ -184,6 +186,7 @@ fn all(own: &[String]) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     }
     println!("{} mutants made, {} tried", bench.mutants.len(), chosen.len());
+    let began = Instant::now();
     let next = AtomicUsize::new(0);
     let tally = Mutex::new(Tally::default());
     let result = std::thread::scope(|scope| {
@@ -198,7 +201,9 @@ fn all(own: &[String]) -> Result<ExitCode, String> {
         workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(|_| Err("a worker panicked".into())))
     });
     result?;
-    Ok(tally.into_inner().unwrap_or_else(|p| p.into_inner()).conclude(&bench))
+    let verdict = tally.into_inner().unwrap_or_else(|p| p.into_inner()).conclude(&bench);
+    println!("This took {} s, {jobs} at a time.", began.elapsed().as_secs());
+    Ok(verdict)
 }
 
 /// At most `each` of an exercise, evenly from its first line to its last.

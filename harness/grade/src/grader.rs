@@ -22,6 +22,9 @@ pub struct Options {
     pub rung: Option<Rung>,
     /// Launches of one submission at a time.
     pub workers: usize,
+    /// Make no more launches of a submission once a check has failed: for who asks only whether it is right. Its
+    /// launches are then made one after another.
+    pub until_failure: bool,
     /// Set by the caller to have everything given up.
     pub interrupted: Arc<AtomicBool>,
 }
@@ -29,7 +32,13 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
-        Options { seed: None, rung: None, workers: processors.min(4), interrupted: Arc::default() }
+        Options {
+            seed: None,
+            rung: None,
+            workers: processors.min(4),
+            until_failure: false,
+            interrupted: Arc::default(),
+        }
     }
 }
 
@@ -164,8 +173,8 @@ impl Grader {
         let turn = if exercise.takes_turns() { turn() } else { None };
         let workers = if turn.is_some() { 1 } else { workers };
         let plans = exercise.plans(seed);
-        let rounds = Rounds::make(self, exercise, &compiled, &plans, only, workers)?;
         let subject = Subject { source: &compiled.source, seed, rings: exercise.is_about_rings() };
+        let rounds = Rounds::make(self, exercise, &compiled, &plans, &subject, only, workers)?;
         let checks = weigh::weigh(&exercise.checks(), &plans, &rounds, &subject);
         Ok(verdict(exercise, submission, checks, &rounds))
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use observe::{Ending, Exit, Launch, Observation, ObserveError, Rung};
 
+use crate::weigh::{self, Subject};
 use crate::{Check, Compiled, Exercise, GradeError, Grader, Objection, Plan, Run, Stage};
 
 /// What was seen of the plans that were made.
@@ -33,6 +34,7 @@ impl Rounds {
         exercise: &Exercise,
         compiled: &Compiled,
         plans: &[Plan],
+        subject: &Subject,
         only: Option<usize>,
         workers: usize,
     ) -> Result<Rounds, GradeError> {
@@ -49,7 +51,16 @@ impl Rounds {
             if rounds.stopped.is_some() {
                 break;
             }
-            rounds.make_all(grader, exercise, compiled, plans, &indices, workers)?;
+            if !grader.options().until_failure {
+                rounds.make_all(grader, exercise, compiled, plans, &indices, workers)?;
+                continue;
+            }
+            for index in indices {
+                rounds.make_all(grader, exercise, compiled, plans, &[index], 1)?;
+                if checks.iter().any(|check| weigh::fails(check, plans, &rounds, index, subject)) {
+                    return Ok(rounds);
+                }
+            }
         }
         Ok(rounds)
     }

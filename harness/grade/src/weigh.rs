@@ -28,6 +28,15 @@ struct Judged<'a> {
     objection: Option<Objection>,
 }
 
+/// What becomes of a check on one run.
+enum Judgement<'a> {
+    /// The run was not made, or is not for this check.
+    NotAsked,
+    /// This machine does not let it be judged; in words.
+    Impossible(String),
+    Made(Judged<'a>),
+}
+
 /// Every check's result, in the specification's order.
 pub(crate) fn weigh(checks: &[Check], plans: &[Plan], rounds: &Rounds, subject: &Subject) -> Vec<CheckResult> {
     let mut results: Vec<CheckResult> = checks
@@ -62,24 +71,12 @@ fn concerned(check: &Check, plans: &[Plan], rounds: &Rounds) -> bool {
 fn weigh_one(check: &Check, plans: &[Plan], rounds: &Rounds, subject: &Subject) -> CheckResult {
     let mut judged = Vec::new();
     let mut impossible = None;
-    for (index, (plan, seen)) in plans.iter().zip(&rounds.seen).enumerate() {
-        let judges = plan.checks.contains(&check.id) && rounds.asked.is_none_or(|one| one == index);
-        let Some(seen) = seen.as_ref().filter(|_| judges) else { continue };
-        if let Tracing::NotPermitted(why) = &seen.tracing
-            && (check.traced || plan.needs_tracing())
-        {
-            impossible.get_or_insert(format!("tracing not permitted: {why}"));
-            continue;
+    for index in 0..plans.len() {
+        match judge(check, plans, rounds, index, subject) {
+            Judgement::NotAsked => {}
+            Judgement::Impossible(why) => _ = impossible.get_or_insert(why),
+            Judgement::Made(found) => judged.push(found),
         }
-        let baseline = rounds.baseline(plans, index);
-        let sometimes_right = rounds.sometimes_right(plans, index);
-        let run = Run { plan, seen, baseline, sometimes_right };
-        if let Some(why) = (check.lacks)(&run) {
-            impossible.get_or_insert(why);
-            continue;
-        }
-        let objection = out_of_sight(check, &run, subject).or_else(|| (check.judge)(&run).err());
-        judged.push(Judged { index, plan, objection });
     }
     if let (true, Some(why)) = (judged.is_empty(), impossible) {
         return result(check, CheckOutcome::Skipped, &why);
@@ -92,6 +89,31 @@ fn weigh_one(check: &Check, plans: &[Plan], rounds: &Rounds, subject: &Subject) 
         Some((judged, failure)) => failed_result(check, judged, failure, subject),
         None => settled_result(check, &judged, rounds, subject),
     }
+}
+
+/// Whether a check fails on one run.
+pub(crate) fn fails(check: &Check, plans: &[Plan], rounds: &Rounds, index: usize, subject: &Subject) -> bool {
+    let judgement = judge(check, plans, rounds, index, subject);
+    matches!(judgement, Judgement::Made(Judged { objection: Some(Objection::Fails(_)), .. }))
+}
+
+fn judge<'a>(check: &Check, plans: &'a [Plan], rounds: &Rounds, index: usize, subject: &Subject) -> Judgement<'a> {
+    let plan = &plans[index];
+    let judges = plan.checks.contains(&check.id) && rounds.asked.is_none_or(|one| one == index);
+    let Some(seen) = rounds.seen[index].as_ref().filter(|_| judges) else { return Judgement::NotAsked };
+    if let Tracing::NotPermitted(why) = &seen.tracing
+        && (check.traced || plan.needs_tracing())
+    {
+        return Judgement::Impossible(format!("tracing not permitted: {why}"));
+    }
+    let baseline = rounds.baseline(plans, index);
+    let sometimes_right = rounds.sometimes_right(plans, index);
+    let run = Run { plan, seen, baseline, sometimes_right };
+    if let Some(why) = (check.lacks)(&run) {
+        return Judgement::Impossible(why);
+    }
+    let objection = out_of_sight(check, &run, subject).or_else(|| (check.judge)(&run).err());
+    Judgement::Made(Judged { index, plan, objection })
 }
 
 /// Requests to an io_uring are no system calls: what a program does by them, no check of its calls can tell.
