@@ -53,6 +53,8 @@ pub struct Expect {
     pub object: Option<String>,
     /// For a failing call: with which errno it fails.
     pub errno: i32,
+    /// For a failing call: it may be a child's, so that others have their say about it too, and the status is free.
+    pub anyones: bool,
 }
 
 impl Plan {
@@ -64,7 +66,7 @@ impl Plan {
             stage: Stage::Plain,
             launch: Launch::new(""),
             or_else: None,
-            expect: Expect { status: 0, stdout: None, calls: &[], object: None, errno: 0 },
+            expect: Expect { status: 0, stdout: None, calls: &[], object: None, errno: 0, anyones: false },
             checks: Vec::new(),
             drawing: None,
         }
@@ -105,7 +107,8 @@ impl Plan {
     /// A right program says on standard error that one of `calls` failed with `errno`, on `object` if one is given,
     /// prints nothing else and exits with 1.
     pub fn reports(mut self, calls: &'static [&'static str], object: Option<&str>, errno: i32) -> Plan {
-        self.expect = Expect { status: 1, stdout: Some(Vec::new()), calls, object: object.map(str::to_string), errno };
+        let object = object.map(str::to_string);
+        self.expect = Expect { status: 1, stdout: Some(Vec::new()), calls, object, errno, anyones: false };
         self.stage = Stage::Refusal;
         self.checks = vec!["reports"];
         self

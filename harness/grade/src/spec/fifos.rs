@@ -10,7 +10,7 @@ use observe::{Action, Content, Deed, InputFile, On, Trigger, Who};
 
 use super::Spec;
 use super::common::calls::{FORK_CALLS, OPEN_CALLS};
-use super::common::plans::{bad_usage, cuts, failing, fault, interrupted, orders, unwritable_channel};
+use super::common::plans::{bad_usage, cuts, failing, fault, interrupted, orders, unreadable, unwritable_channel};
 use super::common::{FORKS, order, output, reaped, reports, under_faults, usage};
 use crate::{Check, Nonce, Plan, Stage};
 use checks::{child_reads, clean, create_race, existing_path, fifo_mode, one_way};
@@ -33,7 +33,7 @@ pub(crate) fn fifo_hello() -> Spec {
         plans,
         checks: vec![
             Check::outside("usage", "a command line of anything but PATH and MESSAGE is refused", usage),
-            Check::outside("reports", "a failing mkfifo, fork or write of the parent is reported", reports),
+            Check::outside("reports", "a failing mkfifo, fork, read or write is reported", reports),
             Check::outside("output", "the message and a newline are printed", output),
             Check::seen("fifo-mode", "the FIFO may be read and written by its owner and by nobody else", fifo_mode),
             Check::seen("one-way", "each side opens the FIFO one way only", one_way),
@@ -132,7 +132,7 @@ fn failures(plain: &Plan, path: &str) -> Vec<Plan> {
         .because(format!("When the parent cannot open {path}"));
     let mut unsent = unwritable_channel(plain, On::Fifo);
     unsent.checks.push("clean");
-    vec![nowhere, childless, unopened, unsent]
+    vec![nowhere, childless, unopened, unsent, unreadable(plain, On::Fifo, "the FIFO")]
 }
 
 /// The FIFO cannot be removed, so that its mode is still to be seen at the end.

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use observe::{Call, Observation, ProcessId, Snapshot, What};
+use observe::{Call, Observation, On, ProcessId, Schedule, Snapshot, What};
 
 use super::Spec;
 use super::common::calls::{self, ROOT, printed};
-use super::common::plans::{bad_usage, failing, orders};
+use super::common::plans::{bad_usage, failing, orders, unreadable};
 use super::common::{FORKS, MAPS, child_prints, order, output, reaped, reports, usage};
-use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
+use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
 
 /// Processor time that a process may use while it waits.
 const WAITING: Duration = Duration::from_millis(20);
@@ -22,7 +22,7 @@ pub(crate) fn shared_anon() -> Spec {
         plans,
         checks: vec![
             Check::outside("usage", "a command line of anything but two integers is refused", usage),
-            Check::outside("reports", "a failing mmap or fork is reported, and nothing is printed", reports),
+            Check::outside("reports", "a failing mmap, fork or read is reported", reports),
             Check::outside("output", "the child prints the sum", output),
             Check::seen(
                 "shared-mapping",
@@ -63,7 +63,12 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     ));
     let mut plans = vec![free.clone()];
     plans.extend(orders(&free, &["order", "waits-blocking", "stored-after-fork", "values-in-shared-memory", "reaped"]));
-    plans.extend([unmapped, childless]);
+    // It goes on without the signal before there is anything to add up.
+    let unsignalled = unreadable(&free, On::Pipe, "the pipe").scheduled(
+        Schedule::ChildFirst,
+        "When a read of the pipe fails, and the parent is held after fork until the child can do no more",
+    );
+    plans.extend([unmapped, childless, unsignalled.at(Stage::Refusal)]);
     plans.extend([
         bad_usage("no arguments", &[]),
         bad_usage("one number", &["16777216"]),

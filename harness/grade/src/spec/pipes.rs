@@ -6,7 +6,7 @@ use super::Spec;
 use super::common::calls::{self, ROOT, pipes};
 use super::common::channels::{ends_closed, parent_to_child};
 use super::common::family::capital;
-use super::common::plans::{bad_usage, cuts, failing, interrupted, orders, unwritable_channel};
+use super::common::plans::{bad_usage, cuts, failing, interrupted, orders, unreadable, unwritable_channel};
 use super::common::text::signal_name;
 use super::common::{FORKS, PIPES, child_prints, output, reaped, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
@@ -57,7 +57,7 @@ pub(crate) fn pipe_eof() -> Spec {
 }
 
 const USAGE: Check = Check::outside("usage", "a command line of anything but one MESSAGE is refused", usage);
-const REPORTS: Check = Check::outside("reports", "a failing pipe, fork or write of the parent is reported", reports);
+const REPORTS: Check = Check::outside("reports", "a failing pipe, fork, read or write is reported", reports);
 const THROUGH_PIPE: Check =
     Check::seen("through-pipe", "the message goes through a pipe, from parent to child", through_pipe);
 const CHILD_PRINTS: Check = Check::seen("child-prints", "the child prints", child_prints);
@@ -113,6 +113,7 @@ fn common_plans(nonce: &mut Nonce) -> Vec<Plan> {
         fails("pipe fails", PIPES, calls::PIPE_CALLS, libc::EMFILE),
         fails("fork fails", FORKS, calls::FORK_CALLS, libc::EAGAIN),
         unwritable_channel(&plain, On::Pipe),
+        unreadable(&plain, On::Pipe, "the pipe"),
         bad_usage("no message", &[]),
         bad_usage("two messages", &["one", "two"]),
     ]);

@@ -1,12 +1,12 @@
 //! `05_pipes`, `pipe_capacity`: how much fits.
 
-use observe::{Call, Ending, ObjectId, Observation, On};
+use observe::{Call, Effect, Ending, Nth, ObjectId, Observation, On};
 
 use super::Spec;
 use super::common::calls::{self, pipes};
 use super::common::endings::{ended, status};
 use super::common::family::capital;
-use super::common::plans::{bad_usage, cut, failing, interrupted};
+use super::common::plans::{bad_usage, cut, failing, fault, interrupted};
 use super::common::text::{complaints, quoted};
 use super::common::{PIPES, reports, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
@@ -54,6 +54,8 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         Some(On::Pipe),
         libc::EPERM,
     ));
+    let mut refused_once = refused.again("the first fcntl fails", &["reports"]);
+    refused_once.launch.faults = vec![fault(&["fcntl"], Nth::Only(1), Some(On::Pipe), Effect::Fail(libc::EPERM))];
     let pipeless = plain.again("pipe fails", &[]).reports(PIPES, None, libc::EMFILE).fault(failing(
         calls::PIPE_CALLS,
         None,
@@ -66,6 +68,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         smaller,
         pipeless,
         refused,
+        refused_once,
         bad_usage("no number", &["many"]),
         bad_usage("two numbers", &["4096", "8192"]),
         cut.at(Stage::Refusal),

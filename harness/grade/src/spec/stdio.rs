@@ -15,7 +15,7 @@ use observe::{Ending, On};
 use super::Spec;
 use super::common::calls::{self, ROOT, joined, pipes, printed, reads_of, writes_of};
 use super::common::channels::contains;
-use super::common::plans::{bad_usage, cuts, failing, interrupted, unwritable_output};
+use super::common::plans::{bad_usage, cuts, failing, interrupted, unreadable, unwritable_output};
 use super::common::text::quoted;
 use super::common::{PIPES, output, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
@@ -36,7 +36,7 @@ pub(crate) fn fdopen_pipe() -> Spec {
         plans,
         checks: vec![
             Check::outside("usage", "a command line of anything but three integers is refused", usage),
-            Check::outside("reports", "a failing pipe or write is reported", reports),
+            Check::outside("reports", "a failing pipe, read or write is reported", reports),
             Check::outside("output", "the three values are printed with their number", output),
             Check::seen("through-pipe", "the line goes through a pipe and is printed from there", through_pipe),
             Check::seen("one-process", "one process writes and reads", one_process),
@@ -72,6 +72,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         values(nonce, "small values", 9),
         pipeless,
         unwritable_output(&plain),
+        unreadable(&plain, On::Pipe, "the pipe"),
         bad_usage("no arguments", &[]),
         bad_usage("two values", &["1", "2"]),
         bad_usage("four values", &["1", "2", "3", "4"]),

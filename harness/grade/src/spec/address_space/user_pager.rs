@@ -8,11 +8,13 @@ use crate::spec::common::calls::{LOADS, OUTPUTS, READS, WRITES};
 use crate::spec::common::plans::{bad_usage, cut, failing, fault, interrupted, unwritable_output};
 use crate::spec::common::{MAPS, OPENS, output, reports, under_faults, usage};
 use crate::spec::mmap::mapping::contains;
-use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
+use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
 
 const PAGE: u64 = 4096;
 /// Calls of `ioctl` that put a page in place: `UFFDIO_COPY`, `UFFDIO_ZEROPAGE` and `UFFDIO_MOVE`.
 const PUTS: [u64; 3] = [0xc028_aa03, 0xc020_aa04, 0xc028_aa05];
+/// How people name what they ask of a userfaultfd.
+const REQUESTS: &[&str] = &["ioctl", "uffd", "userfault"];
 /// The flag of userfaultfd(2) with which it needs no privilege.
 const USER_MODE_ONLY: i32 = 1;
 
@@ -20,7 +22,7 @@ const USER_MODE_ONLY: i32 = 1;
 pub(crate) fn user_pager() -> Spec {
     let checks = [
         Check::outside("usage", "a command line of anything but FILE and FRAMES is refused", usage),
-        Check::outside("reports", "a failing open, mmap, userfaultfd or write is reported", reports),
+        Check::outside("reports", "a failing open, mmap, userfaultfd, ioctl or write is reported", reports),
         Check::outside("output", "every byte is right after eviction, and the faults are the clock's", output),
         Check::outside("saved", "FILE holds what was stored", saved),
         Check::seen("pager", "each fault is answered by putting a page in place", pager),
@@ -117,6 +119,9 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         missing.reports(OPENS, Some("missing.bin"), libc::ENOENT),
         fails("mmap fails", MAPS, &["mmap"]),
         fails("userfaultfd fails", &["userfaultfd"], &["userfaultfd"]),
+        refused(&plain, 1),
+        refused(&plain, 2),
+        refused(&plain, 3),
         sick("FILE cannot be read", &plain, LOADS, READS, libc::EIO),
         sick("a page cannot be written back", &every, OUTPUTS, WRITES, libc::ENOSPC),
         sick("a page cannot be written back at the end", &roomy, OUTPUTS, WRITES, libc::ENOSPC),
@@ -129,7 +134,28 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         cut(&plain, &[On::AnyFile], WRITES, "write", 1000),
         cut(&plain, &[On::Stdout], WRITES, "write", 3),
         interrupted(&plain, &[On::Stdin, On::AnyFile, On::Stdout]),
+        interrupted_waits(&plain),
     ]
+}
+
+/// What is asked of the userfaultfd is refused, from the n-th request on: the handshake, the memory's registration, a
+/// page.
+fn refused(plan: &Plan, nth: u32) -> Plan {
+    let mut plan = plan.again(&format!("ioctl {nth} fails"), &[]).reports(REQUESTS, None, libc::ENOMEM);
+    // What was loaded by then may have been told.
+    plan.expect.stdout = None;
+    plan.fault(fault(&["ioctl"], Nth::From(nth), None, Effect::Fail(libc::ENOMEM)))
+        .because(format!("When ioctl fails, from call {nth} on"))
+}
+
+/// Whoever waits for a fault is interrupted, in a read or before it. Each is counted by itself: a read that is always
+/// the one between two polls is not to fail for ever.
+fn interrupted_waits(plan: &Plan) -> Plan {
+    let mut plan = plan.again("interrupted waits", &["eintr"]).at(Stage::Hard);
+    for calls in [READS, &["poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait"]] {
+        plan = plan.fault(fault(calls, Nth::Alternate, None, Effect::Fail(libc::EINTR)));
+    }
+    plan.because("When a signal interrupts a call (EINTR: it did nothing and is to be made again)")
 }
 
 /// Where the kernel refuses it even for faults in user mode there is nothing to judge.

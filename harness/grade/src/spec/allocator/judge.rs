@@ -222,8 +222,11 @@ pub fn throughput(run: &Run) -> Finding {
     endings::status(run)?;
     let children = &run.seen.processes[1..];
     let best = |first: usize| children.iter().skip(first).step_by(2).map(|process: &Process| process.cpu).min();
-    let (Some(own), Some(system)) = (best(0), best(1)) else {
-        let words = "A race needs children, by turns one that replays on the heap and one that replays on malloc(3).";
+    let (10, Some(own), Some(system)) = (children.len(), best(0), best(1)) else {
+        let words = format!(
+            "The race has {} children: it needs ten, by turns one that replays on the heap and one that replays on malloc(3).",
+            children.len()
+        );
         return Failure::new(Reason::WrongCalls, words).evidence(endings::command_line(run)).found();
     };
     if system < LEAST || own < LEAST {

@@ -107,3 +107,11 @@ pub fn unwritable_channel(plan: &Plan, on: On) -> Plan {
     plan.expect.stdout = None;
     plan.fault(fault).because("When the parent cannot write")
 }
+
+/// A pipe, a FIFO or standard input from which nobody can read: "the pipe".
+pub fn unreadable(plan: &Plan, on: On, what: &str) -> Plan {
+    let mut unread = plan.again(&format!("{what} cannot be read"), &[]).reports(super::calls::INPUTS, None, libc::EIO);
+    unread.expect.stdout.clone_from(&plan.expect.stdout);
+    unread.expect.anyones = true;
+    unread.fault(failing(READS, Some(on), libc::EIO)).because(format!("When a read of {what} fails"))
+}

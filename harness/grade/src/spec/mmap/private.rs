@@ -6,7 +6,7 @@ use super::mapping::mappings;
 use crate::spec::Spec;
 use crate::spec::common::calls::{files, reads_of};
 use crate::spec::common::endings::status;
-use crate::spec::common::plans::{bad_usage, failing};
+use crate::spec::common::plans::{bad_usage, failing, unreadable_text};
 use crate::spec::common::text::quoted;
 use crate::spec::common::{MAPS, OPENS, output, reports, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
@@ -17,7 +17,7 @@ pub(crate) fn map_private() -> Spec {
         plans: private_plans,
         checks: vec![
             Check::outside("usage", "a command line of anything but FILE and one BYTE is refused", usage),
-            Check::outside("reports", "a failing open or mmap is reported, and nothing is printed", reports),
+            Check::outside("reports", "a failing open, mmap or read is reported, and nothing is printed", reports),
             Check::outside("output", "both bytes are printed", output),
             Check::outside("file-unchanged", "FILE is as it was", file_unchanged),
             Check::seen("private-mapping", "FILE itself is mapped, writable and private", private_mapping),
@@ -56,6 +56,7 @@ fn private_plans(nonce: &mut Nonce) -> Vec<Plan> {
     ));
     let missing =
         Plan::new("no such file").arg("missing.bin").arg("x").reports(OPENS, Some("missing.bin"), libc::ENOENT);
+    let unread = unreadable_text(&small, &file);
     vec![
         small,
         pages,
@@ -64,6 +65,7 @@ fn private_plans(nonce: &mut Nonce) -> Vec<Plan> {
         locked,
         missing,
         unmapped,
+        unread,
         bad_usage("no arguments", &[]),
         bad_usage("BYTE is missing", &["data.bin"]),
         bad_usage("one too many", &["data.bin", "x", "y"]),

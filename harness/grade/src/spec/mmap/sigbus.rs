@@ -5,7 +5,7 @@ use observe::{Action, Call, Deed, InputFile, On, Stdin, Trigger, What};
 use super::mapping::{PAGE, mapped, wrong_call};
 use crate::spec::Spec;
 use crate::spec::common::calls::{FORK_CALLS, WRITES};
-use crate::spec::common::plans::{bad_usage, cut, failing, interrupted};
+use crate::spec::common::plans::{bad_usage, cut, failing, interrupted, unreadable};
 use crate::spec::common::{FORKS, MAPS, OPENS, output, reaped, reports, under_faults, usage};
 use crate::spec::signals::safe_handler;
 use crate::{Check, Finding, Nonce, Objection, Plan, Run};
@@ -18,7 +18,7 @@ pub(crate) fn map_sigbus() -> Spec {
         plans,
         checks: vec![
             Check::outside("usage", "a command line of anything but FILE is refused", usage),
-            Check::outside("reports", "a failing open, mmap or fork is reported", reports),
+            Check::outside("reports", "a failing open, mmap, fork or read of standard input is reported", reports),
             Check::outside("output", "the first page that is gone is told, and the program survives", output),
             Check::seen("mapped", "FILE is mapped, and its contents are never read", mapped),
             Check::seen("touched", "the page itself is tried, not the size of the file", touched),
@@ -68,7 +68,10 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let childless = childless.fault(failing(FORK_CALLS, None, libc::EAGAIN));
     let missing = Plan::new("no such file").arg("missing.bin").reports(OPENS, Some("missing.bin"), libc::ENOENT);
     let hard = [cut(&inside, &[On::Stdout], WRITES, "write", 3), interrupted(&inside, &[On::Stdin, On::Stdout])];
-    let mut plans = vec![inside, between, last, emptied, whole, missing, unmapped, childless];
+    let mut unheard = unreadable(&inside, On::Stdin, "standard input");
+    // Who goes on may be right by chance.
+    unheard.expect.stdout = None;
+    let mut plans = vec![inside, between, last, emptied, whole, missing, unmapped, childless, unheard];
     plans.push(bad_usage("no arguments", &[]));
     plans.push(bad_usage("one too many", &["a.bin", "b.bin"]).file(InputFile::new("a.bin", "abc\n")));
     plans.extend(hard);
