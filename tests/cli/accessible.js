@@ -35,8 +35,8 @@ const rules = {
   },
   'landmark': (doc) => {
     const mains = all(doc, 'main');
-    const outside = [...doc.body.children].filter(
-      (child) => !child.matches('main, nav, header, footer, aside, script, style, a.skip') && hasWords(child.textContent));
+    const inside = 'main, nav, header, footer, aside, script, style, a.skip';
+    const outside = [...doc.body.children].filter((child) => !child.matches(inside) && hasWords(child.textContent));
     const navigations = all(doc, 'nav');
     const unnamed = navigations.length > 1 ? navigations.filter((nav) => !name_of_landmark(nav)) : [];
     return [...(mains.length === 1 ? [] : [doc.body]), ...outside, ...unnamed];
@@ -100,42 +100,46 @@ function luminance(color) {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
-/** What is painted behind the middle of an element, from the canvas upwards. */
-function background(element) {
+/** What is painted behind an element: in a picture, whatever may be, for a text may lie on several rectangles. */
+function backgrounds(element) {
   const style = (painted) => view(painted).getComputedStyle(painted);
   const scheme = style(element.ownerDocument.documentElement).colorScheme;
   const dark = /dark/.test(scheme) && view(element).matchMedia('(prefers-color-scheme: dark)').matches;
   const layers = [];
   for (let at = element; at; at = at.parentElement) {
-    if (!(at instanceof view(at).SVGElement) || at.matches('svg')) layers.push(style(at).backgroundColor);
+    if (!(at instanceof view(at).SVGElement) || at.matches('svg')) layers.push(parse(style(at).backgroundColor));
   }
-  if (element.closest('svg')) layers.unshift(...shapesBehind(element, style));
-  return layers.reverse().map(parse).reduce((below, layer) => over(layer, below), dark ? parse('#121212') : [1, 1, 1, 1]);
+  const below = layers.reverse().reduce((lower, layer) => over(layer, lower), dark ? parse('#121212') : [1, 1, 1, 1]);
+  return element.closest('svg') ? onRectangles(element, below, style) : [below];
 }
 
-/** The fills of the rectangles of a picture that lie under the middle of a text, the uppermost first. */
-function shapesBehind(text, style) {
+/** The colours that a text in a picture touches: of the rectangles painted before it, and of what they leave. */
+function onRectangles(text, below, style) {
   const box = text.getBoundingClientRect();
-  const [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
-  const under = all(text.closest('svg'), 'rect').filter((shape) => {
+  let touched = [below];
+  for (const shape of all(text.closest('svg'), 'rect')) {
     const place = shape.getBoundingClientRect();
-    const covers = place.left <= x && x <= place.right && place.top <= y && y <= place.bottom;
-    const painted = style(shape).fill !== 'none' && !style(shape).fill.startsWith('url') && !shape.closest('defs');
-    return covers && painted && shape.compareDocumentPosition(text) & Node.DOCUMENT_POSITION_FOLLOWING;
-  });
-  return under.reverse().map((shape) => {
-    const [r, g, b, alpha] = parse(style(shape).fill);
-    const { fillOpacity, opacity } = style(shape);
-    return `rgba(${r * 255}, ${g * 255}, ${b * 255}, ${alpha * fillOpacity * opacity})`;
-  });
+    const across = Math.min(box.right, place.right) - Math.max(box.left, place.left);
+    const down = Math.min(box.bottom, place.bottom) - Math.max(box.top, place.top);
+    const { fill, fillOpacity, opacity } = style(shape);
+    const later = shape.compareDocumentPosition(text) & Node.DOCUMENT_POSITION_PRECEDING;
+    if (later || across <= 0 || down <= box.height / 3 || /^(none|url)/.test(fill) || shape.closest('defs')) continue;
+    const [r, g, b, alpha] = parse(fill);
+    const painted = over([r, g, b, alpha * fillOpacity * opacity], below);
+    const whole = across >= box.width - 1 && down >= box.height * 0.6;
+    touched = whole ? [painted] : [...touched, painted];
+  }
+  return touched;
 }
 
+/** Against the worst of what may be behind it. */
 function contrast(element) {
   const style = view(element).getComputedStyle(element);
-  const behind = background(element);
-  const ink = over(parse(element.closest('svg') ? style.fill : style.color), behind);
-  const [light, dark] = [luminance(ink), luminance(behind)].sort((a, b) => b - a);
-  return (light + 0.05) / (dark + 0.05);
+  return Math.min(...backgrounds(element).map((behind) => {
+    const ink = over(parse(element.closest('svg') ? style.fill : style.color), behind);
+    const [light, dark] = [luminance(ink), luminance(behind)].sort((a, b) => b - a);
+    return (light + 0.05) / (dark + 0.05);
+  }));
 }
 
 /** As WCAG 2.2 AA asks: less of large letters. */
