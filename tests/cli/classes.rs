@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -115,4 +117,35 @@ fn what_is_no_file_of_the_submitters_own_is_not_graded() {
     let report =
         json(&mut syslings(&["grade", "--submissions", class.path().to_str().unwrap(), "--format", "json"]), 1);
     assert_eq!(outcomes(&report), [("ann/pipe_hello.rs", "passed"), ("moe/pipe_hello.rs", "compile_error")]);
+}
+
+/// The list of processors that a process may run on, as the kernel writes it.
+fn allowed(status: &str) -> &str {
+    status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim()
+}
+
+#[test]
+fn a_worker_keeps_to_a_processor_where_all_are_in_use_and_only_there() {
+    let here = fs::read_to_string("/proc/self/status").unwrap();
+    let own = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    let processors = (0..CpuSet::count()).filter(|n| own.is_set(*n) == Ok(true)).count();
+    let program = tempfile::NamedTempFile::with_suffix(".rs").unwrap();
+    let text = r#"fn main() {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let list = status.lines().find(|line| line.starts_with("Cpus_allowed_list:")).unwrap();
+        print!("allowed[{}]", list.split_whitespace().last().unwrap());
+    }"#;
+    fs::write(program.path(), text).unwrap();
+    let names: Vec<String> = (0..2 * processors).map(|n| format!("person-{n}")).collect();
+    let answers: Vec<(&OsStr, &Path)> = names.iter().map(|name| (OsStr::new(name), program.path())).collect();
+    let class = class(&answers);
+    for jobs in [1, processors] {
+        let mut command = syslings(&["grade", "--format", "json", "--jobs", &jobs.to_string(), "--submissions"]);
+        let report = prints(command.arg(class.path()), 1);
+        let lists: Vec<&str> = report.split("allowed[").skip(1).filter_map(|rest| rest.split(']').next()).collect();
+        assert!(lists.len() >= names.len(), "{report}");
+        let alone = |list: &str| list.bytes().all(|byte| byte.is_ascii_digit());
+        let as_wanted = |list: &&str| if jobs == 1 { *list == allowed(&here) } else { alone(list) };
+        assert!(lists.iter().all(as_wanted), "{jobs}: {lists:?}");
+    }
 }

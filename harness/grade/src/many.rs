@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
 use crate::{Exercise, Grader, Submission, Verdict};
 
 /// One submission for one exercise.
@@ -43,9 +46,15 @@ impl Grader {
         let jobs = jobs.clamp(1, items.len().max(1));
         let workers = if jobs > 1 { 1 } else { self.options().workers };
         let next = AtomicUsize::new(0);
+        let processors = to_fill(jobs);
         std::thread::scope(|scope| {
-            for _ in 0..jobs {
-                scope.spawn(|| {
+            for worker in 0..jobs {
+                let (next, processors) = (&next, &processors);
+                scope.spawn(move || {
+                    if let Some(processor) = processors.get(worker % processors.len().max(1)) {
+                        // Where it may not be had, it is only slower.
+                        let _ = sched_setaffinity(Pid::from_raw(0), processor);
+                    }
                     loop {
                         let index = next.fetch_add(1, Ordering::SeqCst);
                         let Some(item) = items.get(index) else { break };
@@ -57,4 +66,20 @@ impl Grader {
             }
         });
     }
+}
+
+/// The processors one by one, if so many workers fill them all: each worker then keeps to one, with all that it starts. A
+/// program and its tracer wake each other at every call, and on two processors each time out of one's sleep: a quarter
+/// more time for the same class. Where there are more processors than workers, the kernel knows better which are free.
+fn to_fill(jobs: usize) -> Vec<CpuSet> {
+    let all = sched_getaffinity(Pid::from_raw(0)).unwrap_or_default();
+    let each: Vec<usize> = (0..CpuSet::count()).filter(|n| all.is_set(*n) == Ok(true)).collect();
+    if jobs == 1 || jobs < each.len() {
+        return Vec::new();
+    }
+    let alone = |n: &usize| {
+        let mut one = CpuSet::new();
+        one.set(*n).ok().map(|()| one)
+    };
+    each.iter().filter_map(alone).collect()
 }

@@ -9,6 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
+
 use crate::ObserveError;
 use crate::interpreter;
 use crate::observation::Observation;
@@ -41,6 +44,7 @@ const LEAVE: Duration = Duration::from_secs(20);
 struct Supervisor {
     number: u64,
     rights: Rights,
+    processors: Option<CpuSet>,
     channel: Channel,
     process: Child,
 }
@@ -59,6 +63,11 @@ fn supervisor_failed(error: impl std::fmt::Display) -> ObserveError {
     ObserveError::Supervisor(error.to_string())
 }
 
+/// Where this thread may run, and whatever it starts.
+fn processors() -> Option<CpuSet> {
+    sched_getaffinity(Pid::from_raw(0)).ok()
+}
+
 impl Supervisor {
     fn start(number: u64, rights: Rights) -> Result<Supervisor, ObserveError> {
         let (ours, theirs) = UnixStream::pair().map_err(supervisor_failed)?;
@@ -69,7 +78,7 @@ impl Supervisor {
             .stdout(Stdio::null())
             .spawn()
             .map_err(supervisor_failed)?;
-        Ok(Supervisor { number, rights, channel: Channel::new(ours), process })
+        Ok(Supervisor { number, rights, processors: processors(), channel: Channel::new(ours), process })
     }
 }
 
@@ -132,7 +141,9 @@ impl Observer {
         if pool.interrupted {
             return Err(ObserveError::Interrupted);
         }
-        let supervisor = match pool.idle.iter().position(|s| s.rights == rights) {
+        let processors = processors();
+        let fits = |s: &Supervisor| s.rights == rights && s.processors == processors;
+        let supervisor = match pool.idle.iter().position(fits) {
             Some(index) => pool.idle.swap_remove(index),
             None => {
                 pool.started += 1;
