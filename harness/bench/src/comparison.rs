@@ -1,12 +1,13 @@
 //! The trials of one workload in one state: interleaved, paired, believed or
 //! thrown away, until the intervals are narrow or the time is up.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::BenchError;
+use crate::format::counted;
 use crate::guard::Guard;
-use crate::report::{Discarded, ResultRow, Skipped};
+use crate::report::{AGAIN, BASELINE, Discarded, ResultRow, Skipped, TOO_FEW};
 use crate::request::{CacheState, Progress, Request, WorkloadName};
 use crate::sample::{self, Canary, Trial};
 use crate::statistics::{self, Estimate, FEWEST, Random, estimate, median, verdict};
@@ -70,10 +71,12 @@ enum Ended {
 }
 
 impl Comparison<'_> {
-    /// Runs it until `deadline`.
+    /// Runs it until `deadline`, or until `stop` goes up: for an interrupt, or
+    /// because all of the time is over.
     pub(crate) fn run(
         self,
         request: &Request,
+        stop: &AtomicBool,
         deadline: Instant,
         canary: &mut Canary,
         on: &mut dyn FnMut(Progress<'_>),
@@ -91,6 +94,7 @@ impl Comparison<'_> {
             discarded: Discarded::default(),
             interrupted: false,
             request,
+            stop,
             canary,
         };
         runner.rounds(deadline, optional, must, on)?;
@@ -107,6 +111,7 @@ struct Runner<'a> {
     discarded: Discarded,
     interrupted: bool,
     request: &'a Request,
+    stop: &'a AtomicBool,
     canary: &'a mut Canary,
 }
 
@@ -151,7 +156,10 @@ impl Runner<'_> {
                     Ended::Dropped => {}
                     Ended::Out(why) => entry.out = Some(why),
                     Ended::Interrupted => {
-                        self.interrupted = true;
+                        self.interrupted = self.request.interrupted.load(Ordering::Relaxed);
+                        if !self.interrupted && entry.trials.is_empty() {
+                            entry.out = Some("one trial takes longer than the time that was left".to_owned());
+                        }
                         return Ok(());
                     }
                 }
@@ -191,7 +199,7 @@ impl Runner<'_> {
 
     fn trial(&mut self, index: usize, round: usize, on: &mut dyn FnMut(Progress<'_>)) -> Result<Ended, BenchError> {
         for _ in 0..ATTEMPTS {
-            if self.request.interrupted.load(Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) {
                 return Ok(Ended::Interrupted);
             }
             let clock = Instant::now();
@@ -217,9 +225,10 @@ impl Runner<'_> {
             Err(BenchError::Interrupted) => return Ok(Ended::Interrupted),
             Err(error) => return Err(error),
         };
+        let counted = !self.waits();
         let strategy = &self.entries[index].strategy;
         let run = (strategy.prepare)(self.arena.task())
-            .and_then(|prepared| sample::run(round, prepared, self.canary, residency));
+            .and_then(|prepared| sample::run(round, prepared, self.canary, residency, counted));
         let struck = Guard::struck();
         if let Some(subject) = self.arena.subject() {
             subject.ensure_unchanged()?;
@@ -293,13 +302,13 @@ impl Runner<'_> {
             notes.push(note);
         }
         if is_baseline {
-            notes.push("the baseline".to_owned());
+            notes.push(BASELINE.to_owned());
         }
         if index == 1 {
-            notes.push("the baseline against itself (A/A)".to_owned());
+            notes.push(AGAIN.to_owned());
         }
         if !is_baseline && ratios.len() < FEWEST {
-            notes.push(format!("only {} pairs: too few to decide", ratios.len()));
+            notes.push(format!("only {}: {TOO_FEW}", counted(ratios.len(), "pair")));
         }
         if statistics::drifts(&walls) {
             notes.push("drifts: the second half of the trials differs from the first".to_owned());
@@ -342,12 +351,15 @@ impl Runner<'_> {
             checksum: format!("{:016x}", entry.checksum),
             verified: trials.iter().all(|t| !t.work.unseen),
             notes,
+            samples: Vec::new(),
         }
     }
 
     fn finish(mut self, on: &mut dyn FnMut(Progress<'_>)) -> Outcome {
-        let rows = self.rows();
-        for row in &rows {
+        let mut rows = self.rows();
+        for row in &mut rows {
+            let entry = self.entries.iter().find(|entry| entry.strategy.name == row.strategy);
+            row.samples = entry.map_or(Vec::new(), |entry| entry.trials.iter().map(Trial::sample).collect());
             on(Progress::Row(row));
         }
         for entry in &self.entries {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::format::bytes;
 
@@ -82,6 +83,23 @@ pub enum BenchError {
         size: u64,
         /// The least that is accepted.
         least: u64,
+    },
+    /// The file is so large that the budget would be spent before a trial.
+    #[error(
+        "{}: to {operation} all its {} once takes about {:.0} s, and {:.0} s are left of the budget",
+        path.display(), bytes(*size), takes.as_secs_f64(), given.as_secs_f64()
+    )]
+    TooLong {
+        /// "read" or "write".
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Its bytes.
+        size: u64,
+        /// How long it takes, by how far it had come.
+        takes: Duration,
+        /// How long it might have taken.
+        given: Duration,
     },
     /// No workload has this name.
     #[error("no workload is called \u{201c}{name}\u{201d}{}", nearest(near))]

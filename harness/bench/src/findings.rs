@@ -171,28 +171,155 @@ fn because(row: &ResultRow, group: &Group<'_>) -> String {
     }
 }
 
-/// The same file, another shape, another winner.
+/// The same file, another shape, another ratio: when the intervals of the
+/// slowest and the fastest mapping lie apart, with the speeds that make it so.
 fn flip(report: &Report) -> Option<Finding> {
-    let rows: Vec<&ResultRow> =
-        report.results.iter().filter(|row| row.workload == WorkloadName::Shape && row.strategy == "mmap").collect();
-    let ratio = |row: &ResultRow| row.ratio_to_baseline.median;
-    let slow = rows.iter().filter(|row| row.verdict == Verdict::Slower).min_by(|a, b| ratio(a).total_cmp(&ratio(b)))?;
-    let fast = rows.iter().filter(|row| row.verdict == Verdict::Faster).max_by(|a, b| ratio(a).total_cmp(&ratio(b)))?;
+    let groups = report.groups();
+    let shapes: Vec<(&ResultRow, &ResultRow)> = groups
+        .iter()
+        .filter(|group| group.workload == WorkloadName::Shape)
+        .filter_map(|group| Some((others(group).find(|row| row.strategy == "mmap")?, baseline(group)?)))
+        .filter(|(row, _)| row.pairs >= FEWEST)
+        .collect();
+    let ratio = |row: &ResultRow| row.ratio_to_baseline;
+    let by_ratio =
+        |a: &&(&ResultRow, &ResultRow), b: &&(&ResultRow, &ResultRow)| ratio(a.0).median.total_cmp(&ratio(b.0).median);
+    let (slow, slow_read) = shapes.iter().min_by(by_ratio)?;
+    let (fast, fast_read) = shapes.iter().max_by(by_ratio)?;
+    if ratio(slow).high >= ratio(fast).low {
+        return None;
+    }
     let of = |row: &ResultRow| {
         let faults = report.layouts.iter().find(|l| l.workload == row.workload && l.shape == row.shape);
         let faults = faults.map_or(String::new(), |l| format!(" ({} faults a MiB)", significant(l.faults_per_mib)));
-        let shape = row.shape.as_deref().unwrap_or("");
-        format!("{} times the speed of read_64k when the file was {shape}{faults}", significant(ratio(row)))
+        let r = ratio(row);
+        let interval = format!("[{}\u{2013}{}]", significant(r.low), significant(r.high));
+        format!(
+            "{} times its speed {interval} when it was {}{faults}",
+            significant(r.median),
+            row.shape.as_deref().unwrap_or("")
+        )
     };
+    let speeds = |a: &ResultRow, b: &ResultRow| {
+        format!("{} went from {} to {}", a.strategy, throughput(a.bytes_per_second), throughput(b.bytes_per_second))
+    };
+    let winner = if slow.verdict == Verdict::Slower && fast.verdict == Verdict::Faster { ", and who wins" } else { "" };
     Some(Finding {
         workload: WorkloadName::Shape,
         cache: CacheState::Warm,
         decided: true,
         sentence: format!(
-            "Shape: the page cache decides. mmap has {}, and {}: ask how a file came into the \
-             cache before you choose.",
+            "Shape: how one file came into the cache decides how fast mmap is beside {}{winner}: {}, {}. Between the two \
+             {}, and {}: ask how a file came into the cache before you choose.",
+            slow_read.strategy,
             of(slow),
-            of(fast)
+            of(fast),
+            speeds(slow, fast),
+            speeds(slow_read, fast_read)
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Discarded, FileFacts, SCHEMA};
+    use crate::statistics::{Estimate, verdict};
+
+    /// A row of `shape` with so many pairs, whose ratio lies in an interval.
+    fn row(strategy: &str, shape: Option<&str>, (low, median, high): (f64, f64, f64), pairs: usize) -> ResultRow {
+        let ratio = Estimate { low, median, high };
+        let wall_ns = Estimate { low: 1e9 / high, median: 1e9 / median, high: 1e9 / low };
+        ResultRow {
+            workload: if shape.is_some() { WorkloadName::Shape } else { WorkloadName::Scan },
+            strategy: strategy.to_owned(),
+            what: String::new(),
+            cache: CacheState::Warm,
+            shape: shape.map(str::to_owned),
+            baseline: strategy == "read_64k",
+            again: false,
+            less: false,
+            bytes: 10 << 30,
+            block_bytes: None,
+            operations: None,
+            trials: pairs,
+            wall_ns,
+            bytes_per_second: (10u64 << 30) as f64 * median,
+            ratio_to_baseline: ratio,
+            pairs,
+            verdict: verdict(&ratio, pairs),
+            user_ns: 0.0,
+            system_ns: 0.0,
+            waiting_ns: 0.0,
+            minor_faults: 0,
+            major_faults: 0,
+            system_calls: 0,
+            context_switches: 0,
+            involuntary_switches: 0,
+            cached_pages: None,
+            file_pages: None,
+            resident_bytes: None,
+            proportional_bytes: None,
+            predicted_ns: None,
+            checksum: String::new(),
+            verified: true,
+            notes: Vec::new(),
+            samples: Vec::new(),
+        }
+    }
+
+    fn told(results: Vec<ResultRow>) -> Vec<Finding> {
+        findings(&Report {
+            schema: SCHEMA,
+            suite: String::new(),
+            began: 0,
+            elapsed_s: 0.0,
+            seed: 1,
+            machine: Default::default(),
+            costs: Default::default(),
+            file: FileFacts::default(),
+            layouts: Vec::new(),
+            results,
+            checks: Vec::new(),
+            findings: Vec::new(),
+            skipped: Vec::new(),
+            discarded: Discarded::default(),
+            notes: Vec::new(),
+            interrupted: false,
+            partial: false,
+        })
+    }
+
+    const BASELINE: (f64, f64, f64) = (1.0, 1.0, 1.0);
+
+    #[test]
+    fn a_strategy_is_recommended_only_where_its_interval_lies_above_the_baselines() {
+        let of = |mapped: (f64, f64, f64), pairs: usize| {
+            told(vec![row("read_64k", None, BASELINE, pairs), row("mmap", None, mapped, pairs)])
+        };
+        let found = of((1.4, 1.5, 1.6), 9);
+        assert!(found[0].decided && found[0].sentence.contains("use mmap (15.0 GiB/s), 1.50 times"), "{found:?}");
+        for undecided in [of((0.99, 1.5, 2.0), 9), of((1.4, 1.5, 1.6), 5)] {
+            assert!(undecided.iter().all(|finding| !finding.decided), "{undecided:?}");
+            assert!(undecided[0].sentence.contains("undecided"), "{undecided:?}");
+        }
+        let stay = of((0.4, 0.5, 0.6), 9);
+        assert!(stay[0].decided && stay[0].sentence.contains("stay with read_64k"), "{stay:?}");
+    }
+
+    #[test]
+    fn what_the_shape_of_the_cache_does_is_told_with_its_speeds_where_the_intervals_lie_apart() {
+        let of = |small: (f64, f64, f64), large: (f64, f64, f64)| {
+            let shape = |name, mapped| [row("read_64k", Some(name), BASELINE, 9), row("mmap", Some(name), mapped, 9)];
+            let found = told([shape("small", small), shape("large", large)].into_iter().flatten().collect());
+            found.into_iter().find(|finding| finding.sentence.starts_with("Shape: how")).map(|finding| finding.sentence)
+        };
+        let flips = of((0.4, 0.5, 0.6), (1.5, 1.6, 1.7)).unwrap();
+        assert!(flips.contains(", and who wins: 0.50 times its speed [0.40\u{2013}0.60] when it was small"), "{flips}");
+        assert!(flips.contains("mmap went from 5.00 GiB/s to 16.0 GiB/s"), "{flips}");
+        assert!(flips.contains("read_64k went from 10.0 GiB/s to 10.0 GiB/s"), "{flips}");
+        let differs = of((1.1, 1.2, 1.3), (1.5, 1.6, 1.7)).unwrap();
+        assert!(!differs.contains("who wins"), "{differs}");
+        assert_eq!(of((0.9, 1.2, 1.6), (1.5, 1.6, 1.7)), None);
+    }
 }

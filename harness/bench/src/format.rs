@@ -47,6 +47,15 @@ pub fn significant(value: f64) -> String {
     }
 }
 
+/// "no trial", "1 trial", "2 trials".
+pub fn counted(count: usize, what: &str) -> String {
+    match count {
+        0 => format!("no {what}"),
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +68,7 @@ mod tests {
         assert_eq!(nanoseconds(118.0), "118 ns");
         assert_eq!(nanoseconds(4030.0), "4.03 \u{b5}s");
         assert_eq!(throughput(2.0 * (1u64 << 30) as f64), "2.00 GiB/s");
+        assert_eq!([0, 1, 2].map(|n| counted(n, "pair")), ["no pair", "1 pair", "2 pairs"]);
         assert_eq!(throughput(512.0 * (1u64 << 20) as f64), "512 MiB/s");
     }
 }

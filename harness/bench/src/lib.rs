@@ -8,10 +8,12 @@
 //! The road: `request → subject → (cache state → strategy → trial → check)… →
 //! statistics → model → findings → report`.
 
+mod alarm;
 mod cache;
 pub mod claims;
 mod comparison;
 pub mod costs;
+mod counters;
 pub mod error;
 mod findings;
 pub mod fio;

@@ -273,6 +273,7 @@ fn storage(dir: &Path) -> Storage {
 struct Mount {
     file_system: String,
     point: String,
+    /// Those of the mount, then those of the file system itself.
     options: String,
 }
 
@@ -282,10 +283,17 @@ fn mount_of(major: u32, minor: u32) -> Option<Mount> {
     let line = text.lines().rfind(|l| l.split_whitespace().nth(2) == Some(device.as_str()))?;
     let (head, tail) = line.split_once(" - ")?;
     let head: Vec<&str> = head.split_whitespace().collect();
+    let tail: Vec<&str> = tail.split_whitespace().collect();
+    let mut options: Vec<&str> = head.get(5)?.split(',').collect();
+    for option in tail.get(2).iter().flat_map(|options| options.split(',')) {
+        if !options.contains(&option) {
+            options.push(option);
+        }
+    }
     Some(Mount {
-        file_system: tail.split_whitespace().next()?.to_owned(),
+        file_system: (*tail.first()?).to_owned(),
         point: (*head.get(4)?).to_owned(),
-        options: (*head.get(5)?).to_owned(),
+        options: options.join(","),
     })
 }
 
@@ -297,28 +305,8 @@ fn services() -> Vec<(String, String)> {
         services.push((name.to_owned(), answer));
     };
     add("io_uring", io_uring::IoUring::new(1).map(|_| ()).map_err(|error| error.to_string()));
-    add("hardware counters", hardware_counter());
+    add("hardware counters", crate::counters::hardware());
     services
-}
-
-/// Asks perf_event_open(2) for the cycle counter of this thread.
-fn hardware_counter() -> Result<(), String> {
-    // The first version of perf_event_attr has 64 bytes: type, size, config
-    // and, at byte 40, the flags. Type 0 is hardware, config 0 its cycles.
-    let mut attributes = [0u32; 16];
-    attributes[1] = 64;
-    // exclude_kernel and exclude_hv, so that it needs no privilege.
-    attributes[10] = 0b110_0000;
-    /// `PERF_FLAG_FD_CLOEXEC` of linux/perf_event.h.
-    const FD_CLOEXEC: libc::c_ulong = 8;
-    // SAFETY: the attributes outlive the call and are as long as they say.
-    let fd = unsafe { libc::syscall(libc::SYS_perf_event_open, attributes.as_ptr(), 0, -1, -1, FD_CLOEXEC) };
-    if fd < 0 {
-        return Err(std::io::Error::last_os_error().to_string());
-    }
-    // SAFETY: just opened, used by nobody else.
-    unsafe { libc::close(fd as i32) };
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a comparison gives back: values, ready for JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -142,7 +142,50 @@ pub struct ResultRow {
     pub verified: bool,
     /// What a reader of the figures should know.
     pub notes: Vec<String>,
+    /// Each trial by itself, in the order made; also those that were disturbed.
+    #[serde(default)]
+    pub samples: Vec<Sample>,
 }
+
+/// One trial of a row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The round it belongs to, from 0.
+    pub round: usize,
+    /// Wall time in nanoseconds.
+    pub wall_ns: f64,
+    /// CPU time of the program itself, in nanoseconds.
+    pub user_ns: f64,
+    /// CPU time of the kernel on its behalf, in nanoseconds.
+    pub system_ns: f64,
+    /// Page faults that needed no I/O.
+    pub minor_faults: u64,
+    /// Page faults that waited for I/O.
+    pub major_faults: u64,
+    /// Times it waited.
+    pub voluntary_switches: u64,
+    /// Times it was made to wait for another.
+    pub involuntary_switches: u64,
+    /// Pages of the file that were cached before.
+    pub cached_pages: Option<u64>,
+    /// The canary loop beside it, in nanoseconds.
+    pub canary_ns: f64,
+    /// What disturbed it, if anything did.
+    pub disturbed: Option<String>,
+    /// What the processor counted meanwhile, where perf events are to be had and
+    /// the trial does not wait.
+    #[serde(default)]
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// What a row notes of itself when the others are compared with it.
+pub(crate) const BASELINE: &str = "the baseline";
+
+/// What the baseline's second row notes of itself.
+pub(crate) const AGAIN: &str = "the baseline against itself (A/A)";
+
+/// How a row notes that its ratio is one of few pairs.
+pub(crate) const TOO_FEW: &str = "too few to decide";
 
 /// A sentence a person can act on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -226,6 +269,15 @@ impl Report {
         lines
     }
 
+    /// What a file that is not cached comes from; `None` for other groups.
+    pub fn source(&self, group: &Group<'_>) -> Option<String> {
+        let storage = &self.machine.storage;
+        let device = storage.device.as_ref().filter(|_| group.cache == CacheState::Cold)?;
+        let model = storage.model.as_deref().unwrap_or("model unknown");
+        let below = if storage.hypervisor_may_cache { ", below which the hypervisor may keep a cache" } else { "" };
+        Some(format!("read from {device} ({model}){below}"))
+    }
+
     /// How the file lay in the cache before the trials of a group.
     pub fn layout(&self, group: &Group<'_>) -> Option<&Layout> {
         self.layouts.iter().find(|layout| {
@@ -285,6 +337,24 @@ impl Group<'_> {
         Some(error.map_or(why.to_owned(), |error| format!("{error} ({why})")))
     }
 
+    /// What its rows note of themselves, one line for each note: drift, outliers,
+    /// how a buffer lies.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks: Vec<(&str, Vec<&str>)> = Vec::new();
+        for row in &self.rows {
+            let name = if row.again { "the same again" } else { row.strategy.as_str() };
+            // The table itself says which is the baseline, and of how few pairs a ratio is.
+            let said = |note: &str| [BASELINE, AGAIN].contains(&note) || note.ends_with(TOO_FEW);
+            for note in row.notes.iter().map(String::as_str).filter(|note| !said(note)) {
+                match remarks.iter_mut().find(|(other, _)| *other == note) {
+                    Some((_, names)) => names.push(name),
+                    None => remarks.push((note, vec![name])),
+                }
+            }
+        }
+        remarks.into_iter().map(|(note, names)| format!("{}: {note}", names.join(", "))).collect()
+    }
+
     /// Whether it is of this group that something is missing.
     pub(crate) fn has(&self, skipped: &Skipped) -> bool {
         self.workload == skipped.workload && self.cache == skipped.cache && self.shape == skipped.shape.as_deref()
@@ -320,6 +390,18 @@ impl Group<'_> {
         (!parts.is_empty()).then(|| {
             format!("memory of all processes, as each counts it (RSS) and shared out (PSS): {}", parts.join(", "))
         })
+    }
+
+    /// The median of each counter over a row's trials, where there are any: a
+    /// name, and a value for each row.
+    pub fn counters(&self) -> Vec<(&str, Vec<Option<f64>>)> {
+        let names: BTreeSet<&str> =
+            self.rows.iter().flat_map(|row| &row.samples).flat_map(|s| s.counters.keys().map(String::as_str)).collect();
+        let of = |row: &ResultRow, name: &str| {
+            let counted: Vec<f64> = row.samples.iter().filter_map(|s| Some(*s.counters.get(name)? as f64)).collect();
+            (!counted.is_empty()).then(|| crate::statistics::median(&counted))
+        };
+        names.into_iter().map(|name| (name, self.rows.iter().map(|row| of(row, name)).collect())).collect()
     }
 
     /// Whether a time per operation says more than bytes a second.

@@ -187,8 +187,9 @@ pub struct Request {
     pub cache: CacheChoice,
     /// Only these strategies (the baseline is always there); all when `None`.
     pub strategies: Option<Vec<String>>,
-    /// The wall time after which no new trial starts, once anything has been
-    /// measured.
+    /// The wall time of it all: no new trial starts after that once anything has
+    /// been measured, and on a file of more than 256 MiB what is under way is
+    /// broken off.
     pub budget: Duration,
     /// The seed of the trials' order, the offsets and the bootstrap.
     pub seed: u64,

@@ -1,9 +1,11 @@
 //! The road from a request to a report.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::alarm::{self, Alarm};
 use crate::cache;
 use crate::comparison::Comparison;
 use crate::costs;
@@ -37,6 +39,9 @@ const RECORDS: u64 = 4 << 20;
 const SIZES: [u64; 7] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20];
 const SMALL_BYTES: u64 = 32 << 20;
 
+/// The tmpfs that every Linux has.
+const SHARED_MEMORY: &str = "/dev/shm";
+
 /// Round trips, and messages one way, of one trial of *ipc*.
 const TRIPS: u64 = 2000;
 const MESSAGES: u64 = 1 << 15;
@@ -54,7 +59,7 @@ const MESSAGES: u64 = 1 << 15;
 pub fn compare(request: &Request, on: &mut dyn FnMut(Progress<'_>)) -> Result<Report, BenchError> {
     check_names(request)?;
     let _guard = Guard::install();
-    let mut run = Run::begin(request, on)?;
+    let mut run = Run::begin(request, on).map_err(|error| late(error, request))?;
     for workload in &request.workloads {
         let states = run.states(*workload);
         run.parts.extend(states.into_iter().map(|state| (*workload, state)));
@@ -66,10 +71,31 @@ pub fn compare(request: &Request, on: &mut dyn FnMut(Progress<'_>)) -> Result<Re
         }
         let all: u32 = parts[done..].iter().map(|(w, s)| weight(*w, *s)).sum();
         let share = run.left() * weight(*workload, *state) / all;
-        run.part(*workload, *state, Instant::now() + share, on)?;
+        match run.part(*workload, *state, Instant::now() + share, on) {
+            // What was measured by then is kept, and `finish` says what is not.
+            Ok(()) | Err(BenchError::Interrupted) => {}
+            Err(error @ (BenchError::NoSpace { .. } | BenchError::TooLong { .. } | BenchError::Io { .. }))
+                if !run.report.results.is_empty() =>
+            {
+                let (workload, cache, why) = (*workload, *state, error.to_string());
+                run.report.skipped.push(Skipped { workload, cache, shape: None, strategy: None, why });
+                run.report.partial = true;
+            }
+            Err(error) => return Err(error),
+        }
     }
     run.check_with_fio(on)?;
     run.finish()
+}
+
+/// Work that was broken off by the clock and not by the caller.
+fn late(error: BenchError, request: &Request) -> BenchError {
+    match error {
+        BenchError::Interrupted if !request.interrupted.load(Ordering::Relaxed) => BenchError::Nothing {
+            why: format!("the budget of {} s was spent before the first trial", request.budget.as_secs()),
+        },
+        error => error,
+    }
 }
 
 /// One comparison on its way.
@@ -78,6 +104,7 @@ struct Run<'a> {
     workshop: Workshop,
     subject: Option<Arc<Subject>>,
     began: Instant,
+    alarm: Alarm,
     ticks: Option<Ticks>,
     canary: Canary,
     parts: Vec<(WorkloadName, CacheState)>,
@@ -88,13 +115,15 @@ impl<'a> Run<'a> {
     fn begin(request: &'a Request, on: &mut dyn FnMut(Progress<'_>)) -> Result<Self, BenchError> {
         let began = Instant::now();
         let ticks = Ticks::now();
+        let size = request.file.as_ref().and_then(|path| path.metadata().ok()).map_or(request.size, |file| file.len());
+        let alarm = Alarm::set(&request.interrupted, alarm::limit(began + request.budget, size));
         let workshop = Workshop::new(request.dir.as_deref())?;
         let needs_file = request.workloads.iter().any(|w| reads_a_file(*w));
         let subject = match &request.file {
             _ if !needs_file => None,
             Some(path) => {
                 on(Progress::Phase { what: &format!("read {}", path.display()) });
-                Some(Arc::new(Subject::given(path, &request.interrupted)?))
+                Some(Arc::new(Subject::given(path, alarm.pace())?))
             }
             None => {
                 workshop.ensure_space(room(request, request.size), "the generated file and its copies")?;
@@ -105,7 +134,7 @@ impl<'a> Run<'a> {
                     request.size,
                     4 << 20,
                     request.seed,
-                    &request.interrupted,
+                    alarm.pace(),
                 )?))
             }
         };
@@ -113,7 +142,7 @@ impl<'a> Run<'a> {
             workshop.ensure_space(room(request, subject.size()) - subject.size(), "copies of the file")?;
         }
         on(Progress::Phase { what: "measure primitive costs" });
-        let costs = costs::measure(&workshop, &request.interrupted)?;
+        let costs = costs::measure(&workshop, alarm.flag())?;
         if Guard::struck() {
             let full = std::io::Error::other("the disk is full, or fails (SIGBUS)");
             return Err(BenchError::io("store to a mapped file in", workshop.dir(), full));
@@ -139,7 +168,7 @@ impl<'a> Run<'a> {
             interrupted: false,
             partial: false,
         };
-        Ok(Self { request, workshop, subject, began, ticks, canary: Canary::new(), parts: Vec::new(), report })
+        Ok(Self { request, workshop, subject, began, alarm, ticks, canary: Canary::new(), parts: Vec::new(), report })
     }
 
     fn left(&self) -> Duration {
@@ -147,7 +176,7 @@ impl<'a> Run<'a> {
     }
 
     fn stopped(&self) -> bool {
-        self.report.interrupted || self.request.interrupted.load(Ordering::Relaxed)
+        self.report.interrupted || self.alarm.flag().load(Ordering::Relaxed)
     }
 
     fn part(
@@ -198,7 +227,7 @@ impl<'a> Run<'a> {
             optional: self.request.strategies.is_none(),
             must: self.report.results.is_empty(),
         };
-        let mut outcome = comparison.run(self.request, deadline, &mut self.canary, on)?;
+        let mut outcome = comparison.run(self.request, self.alarm.flag(), deadline, &mut self.canary, on)?;
         for row in &mut outcome.rows {
             row.predicted_ns = model::predict(row, &self.report.costs, probe.as_ref());
         }
@@ -219,22 +248,19 @@ impl<'a> Run<'a> {
         if matches!(workload, WorkloadName::Write | WorkloadName::Pipe | WorkloadName::Ipc) {
             return vec![CacheState::None];
         }
-        if matches!(
-            workload,
-            WorkloadName::Shape
-                | WorkloadName::Share
-                | WorkloadName::Small
-                | WorkloadName::Rescan
-                | WorkloadName::Update
-                | WorkloadName::Records
-        ) {
-            return vec![CacheState::Warm];
-        }
-        let mut states = match self.request.cache {
-            CacheChoice::Warm => vec![CacheState::Warm],
-            CacheChoice::Cold => vec![CacheState::Cold],
-            CacheChoice::Both => vec![CacheState::Warm, CacheState::Cold],
+        let mut states = match (workload, self.request.cache) {
+            (WorkloadName::Scan | WorkloadName::Random | WorkloadName::Copy, CacheChoice::Cold) => {
+                vec![CacheState::Cold]
+            }
+            (WorkloadName::Scan | WorkloadName::Random | WorkloadName::Copy, CacheChoice::Both) => {
+                vec![CacheState::Warm, CacheState::Cold]
+            }
+            _ => vec![CacheState::Warm],
         };
+        // These work on files of their own, which are small.
+        if matches!(workload, WorkloadName::Small | WorkloadName::Update | WorkloadName::Records) {
+            return states;
+        }
         let Some(subject) = &self.subject else { return states };
         let mut refuse = |state: CacheState, why: String| {
             if states.contains(&state) {
@@ -244,7 +270,7 @@ impl<'a> Run<'a> {
             }
         };
         if subject.in_memory() {
-            let why = "the file lies on tmpfs: what is in memory only is never cold";
+            let why = "the file lies in memory only (tmpfs, ramfs), and is never cold";
             refuse(CacheState::Cold, why.to_owned());
         }
         if let Some(why) = meminfo("MemAvailable").and_then(|memory| larger_than_memory(subject.size(), memory)) {
@@ -255,7 +281,7 @@ impl<'a> Run<'a> {
 
     fn arena(&self, workload: WorkloadName, state: CacheState) -> Result<Box<dyn Arena>, BenchError> {
         let target = self.workshop.path("target");
-        let interrupted = Arc::clone(&self.request.interrupted);
+        let interrupted = Arc::clone(self.alarm.flag());
         let seed = self.request.seed;
         if workload == WorkloadName::Pipe {
             return Ok(Box::new(TalkArena::stream(target, self.request.size, interrupted)));
@@ -265,7 +291,7 @@ impl<'a> Run<'a> {
         };
         Ok(match workload {
             WorkloadName::Copy => Box::new(FileArena::copy(subject, target, interrupted)),
-            WorkloadName::Write => Box::new(FileArena::write(subject, target, interrupted)),
+            WorkloadName::Write => Box::new(FileArena::write(subject, target, interrupted)?),
             WorkloadName::Random => {
                 let count = if state == CacheState::Cold { 1000 } else { 20_000 };
                 let count = count.min((subject.size() as usize / random::BLOCK).max(1) * 2);
@@ -277,7 +303,7 @@ impl<'a> Run<'a> {
                 let size = size.max(crate::subject::LEAST);
                 self.workshop.ensure_space(size, "the file that is updated")?;
                 let _ = std::fs::remove_file(self.workshop.path("records"));
-                let records = Subject::generate(&self.workshop, "records", size, 1 << 20, seed, &interrupted)?;
+                let records = Subject::generate(&self.workshop, "records", size, 1 << 20, seed, self.alarm.pace())?;
                 let count = (workload == WorkloadName::Update).then_some(10_000);
                 Box::new(FileArena::update(Arc::new(records), target, interrupted, count, seed))
             }
@@ -324,18 +350,35 @@ impl<'a> Run<'a> {
         }));
     }
 
-    /// The same number of bytes in files of several sizes.
+    /// The same number of bytes in files of several sizes, where other files lie
+    /// and, unless it is to be quick, in memory.
     fn small_files(&mut self, deadline: Instant, on: &mut dyn FnMut(Progress<'_>)) -> Result<(), BenchError> {
-        for (done, size) in SIZES.into_iter().enumerate() {
+        let mut places = vec![("", None)];
+        if !self.request.quick && !self.workshop.in_memory() {
+            match memory_workshop() {
+                Ok(shop) => places.push((", on tmpfs", Some(shop))),
+                Err(why) => self.report.skipped.push(Skipped {
+                    workload: WorkloadName::Small,
+                    cache: CacheState::Warm,
+                    shape: Some("on tmpfs".to_owned()),
+                    strategy: None,
+                    why,
+                }),
+            }
+        }
+        let groups = SIZES.len() * places.len();
+        let all = places.iter().flat_map(|place| SIZES.map(|size| (place, size)));
+        for (done, ((place, shop), size)) in all.enumerate() {
             if self.stopped() {
                 break;
             }
-            let until = part_of(deadline, SIZES.len() - done);
+            let until = part_of(deadline, groups - done);
             let count = (SMALL_BYTES / size).clamp(2, 500) as usize;
-            let shape = format!("{count} files of {}", bytes(size));
+            let shape = format!("{count} files of {}{place}", bytes(size));
             on(Progress::Phase { what: &format!("write {shape}") });
-            let interrupted = Arc::clone(&self.request.interrupted);
-            let mut arena = SmallFiles::new(&self.workshop, count, size, self.request.seed, interrupted)?;
+            let interrupted = Arc::clone(self.alarm.flag());
+            let workshop = shop.as_ref().unwrap_or(&self.workshop);
+            let mut arena = SmallFiles::new(workshop, count, size, self.request.seed, interrupted)?;
             let strategies = self.strategies(WorkloadName::Small, CacheState::Warm, &small::strategies);
             let group = Group { workload: WorkloadName::Small, cache: CacheState::Warm, shape: Some(shape) };
             self.compare(group, &mut arena, strategies, until, on)?;
@@ -370,7 +413,7 @@ impl<'a> Run<'a> {
             }
             let until = part_of(deadline, ways.len() - done);
             let target = self.workshop.path("target");
-            let mut arena = TalkArena::messages(target, count, Arc::clone(&self.request.interrupted));
+            let mut arena = TalkArena::messages(target, count, Arc::clone(self.alarm.flag()));
             let strategies = self.strategies(WorkloadName::Ipc, CacheState::None, &list);
             let group = Group { workload: WorkloadName::Ipc, cache: CacheState::None, shape: Some(shape.to_owned()) };
             self.compare(group, &mut arena, strategies, until, on)?;
@@ -390,11 +433,8 @@ impl<'a> Run<'a> {
             let name = shape.name();
             on(Progress::Phase { what: &format!("have {} {name}", bytes(subject.size())) });
             let target = self.workshop.path("target");
-            let interrupted = Arc::clone(&self.request.interrupted);
-            let mut arena = match FileArena::shaped(subject, target, interrupted, *shape) {
-                Err(BenchError::Interrupted) if !self.report.results.is_empty() => break,
-                arena => arena?,
-            };
+            let interrupted = Arc::clone(self.alarm.flag());
+            let mut arena = FileArena::shaped(subject, target, interrupted, *shape)?;
             let mut strategies = vec![scan::read(64 << 10), scan::read(64 << 10)];
             strategies[1].name.push_str("_again");
             let wanted = ["mmap", "mmap_populate", "read_256k"];
@@ -415,15 +455,15 @@ impl<'a> Run<'a> {
             let shapes = if subject.in_memory() { &[][..] } else { &Shape::BY_READING };
             return match shapes {
                 [] => Err(BenchError::Nothing {
-                    why: "a file on tmpfs that may not be written to has one shape only".to_owned(),
+                    why: "a file that lies in memory only and may not be written to has one shape".to_owned(),
                 }),
                 shapes => Ok((Arc::clone(subject), shapes.to_vec())),
             };
         }
         let size = self.request.size;
         self.workshop.ensure_space(size, "the file in another shape")?;
-        let (seed, interrupted) = (self.request.seed, &self.request.interrupted);
-        let subject = Subject::generate(&self.workshop, "shape", size, 4 << 20, seed, interrupted)?;
+        let (seed, pace) = (self.request.seed, self.alarm.pace());
+        let subject = Subject::generate(&self.workshop, "shape", size, 4 << 20, seed, pace)?;
         let mut shapes = Shape::OWN.to_vec();
         if subject.in_memory() {
             shapes.retain(|shape| matches!(shape, Shape::Written(_)));
@@ -457,7 +497,21 @@ impl<'a> Run<'a> {
                     reasons.push(skipped.why.clone());
                 }
             }
+            if reasons.is_empty() {
+                return Err(late(BenchError::Interrupted, self.request));
+            }
             return Err(BenchError::Nothing { why: reasons.join("; ") });
+        }
+        for (workload, cache) in self.parts.clone() {
+            let here = |other: WorkloadName, state: CacheState| (other, state) == (workload, cache);
+            if self.report.results.iter().any(|row| here(row.workload, row.cache))
+                || self.report.skipped.iter().any(|one| here(one.workload, one.cache))
+            {
+                continue;
+            }
+            let why = if self.report.interrupted { "interrupted before its turn" } else { "no time was left for it" };
+            let why = why.to_owned();
+            self.report.skipped.push(Skipped { workload, cache, shape: None, strategy: None, why });
         }
         // Strategies that nobody asked for by name may be left out; a part that
         // has no row at all may not.
@@ -466,12 +520,19 @@ impl<'a> Run<'a> {
         });
         let groups = self.report.groups();
         let lost = self.report.skipped.iter().any(|s| s.strategy.is_some() && !groups.iter().any(|group| group.has(s)));
-        self.report.partial = self.report.interrupted || missing || lost;
+        self.report.partial |= self.report.interrupted || missing || lost;
         self.report.findings = findings(&self.report);
         let notes = notes(&self.report);
         self.report.notes.extend(notes);
         Ok(self.report)
     }
+}
+
+/// A place for small files in memory, or why there is none.
+fn memory_workshop() -> Result<Workshop, String> {
+    let shop = Workshop::new(Some(Path::new(SHARED_MEMORY))).map_err(|error| error.to_string())?;
+    shop.ensure_space(SMALL_BYTES, "the small files").map_err(|error| error.to_string())?;
+    if shop.in_memory() { Ok(shop) } else { Err(format!("{SHARED_MEMORY} is no tmpfs")) }
 }
 
 /// What rows that can be compared have in common.
@@ -492,7 +553,8 @@ fn weight(workload: WorkloadName, state: CacheState) -> u32 {
     match (workload, state) {
         (WorkloadName::Copy, CacheState::Cold) => 6,
         (WorkloadName::Copy | WorkloadName::Write, _) | (_, CacheState::Cold) => 4,
-        (WorkloadName::Shape | WorkloadName::Small, _) => 8,
+        (WorkloadName::Small, _) => 12,
+        (WorkloadName::Shape, _) => 8,
         (WorkloadName::Share, _) => 6,
         (WorkloadName::Pipe, _) => 3,
         _ => 2,

@@ -1,11 +1,14 @@
 //! One timed run, with everything that says whether to believe it.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 
 use crate::cache::Residency;
+use crate::counters::Counters;
+use crate::report::Sample;
 use crate::statistics::median;
 use crate::strategy::{Fault, Prepared, Work};
 
@@ -36,12 +39,32 @@ pub struct Trial {
     pub disturbed: Option<&'static str>,
     /// What was cached before.
     pub residency: Option<Residency>,
+    /// What the processor counted meanwhile, where it does.
+    pub counters: BTreeMap<String, u64>,
 }
 
 impl Trial {
     /// CPU time over wall time: 1 when it never waited.
     pub fn cpu_share(&self) -> f64 {
         (self.user_ns + self.system_ns) / self.wall_ns
+    }
+
+    /// Its figures, for a report.
+    pub fn sample(&self) -> Sample {
+        Sample {
+            round: self.round,
+            wall_ns: self.wall_ns,
+            user_ns: self.user_ns,
+            system_ns: self.system_ns,
+            minor_faults: self.minor_faults,
+            major_faults: self.major_faults,
+            voluntary_switches: self.voluntary_switches,
+            involuntary_switches: self.involuntary_switches,
+            cached_pages: self.residency.map(|residency| residency.cached),
+            canary_ns: self.canary_ns,
+            disturbed: self.disturbed.map(str::to_owned),
+            counters: self.counters.clone(),
+        }
     }
 }
 
@@ -67,19 +90,23 @@ impl Snapshot {
     }
 }
 
-/// Runs the timed part once, between two canaries.
+/// Runs the timed part once, between two canaries, and `counted` by the
+/// processor where it can.
 pub fn run(
     round: usize,
     prepared: Prepared<'_>,
     canary: &mut Canary,
     residency: Option<Residency>,
+    counted: bool,
 ) -> Result<Trial, Fault> {
     let before_canary = canary.sing();
     let own = Snapshot::take(false);
     let children = Snapshot::take(true);
+    let counters = if counted { Counters::start() } else { Counters::default() };
     let clock = Instant::now();
     let mut work = prepared()?;
     let wall_ns = work.ended.unwrap_or_else(Instant::now).duration_since(clock).as_nanos() as f64;
+    let counters = counters.read();
     let own_after = Snapshot::take(false);
     let children_after = Snapshot::take(true);
     drop(work.kept.take());
@@ -97,6 +124,7 @@ pub fn run(
         canary_ns,
         disturbed: None,
         residency,
+        counters,
     };
     let mut account = |before: Option<Snapshot>, after: Option<Snapshot>| {
         let (Some(before), Some(after)) = (before, after) else { return };
@@ -192,7 +220,7 @@ mod tests {
     fn a_trial_counts_what_it_did() {
         let mut canary = Canary::new();
         let trial =
-            run(3, Box::new(|| Ok(Work { checksum: 7, system_calls: 2, ..Work::default() })), &mut canary, None)
+            run(3, Box::new(|| Ok(Work { checksum: 7, system_calls: 2, ..Work::default() })), &mut canary, None, true)
                 .unwrap();
         assert_eq!((trial.round, trial.work.checksum, trial.work.system_calls), (3, 7, 2));
         assert!(trial.wall_ns > 0.0 && trial.canary_ns > 0.0);
@@ -201,7 +229,7 @@ mod tests {
     #[test]
     fn a_slow_canary_is_an_objection() {
         let mut canary = Canary::new();
-        let mut trial = run(0, Box::new(|| Ok(Work::default())), &mut canary, None).unwrap();
+        let mut trial = run(0, Box::new(|| Ok(Work::default())), &mut canary, None, true).unwrap();
         trial.involuntary_switches = 0;
         trial.canary_ns = canary.usual();
         assert_eq!(canary.objection(&trial, false), None);

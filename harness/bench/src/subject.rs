@@ -5,12 +5,14 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::statfs::Statfs;
 use tempfile::TempDir;
 
+use crate::alarm::Pace;
 use crate::error::BenchError;
 use crate::memory::{self, Digest};
 use crate::statistics::Random;
@@ -68,6 +70,11 @@ impl Workshop {
         self.dir.path()
     }
 
+    /// Whether what is made there lies in memory only.
+    pub fn in_memory(&self) -> bool {
+        nix::sys::statfs::statfs(self.dir()).is_ok_and(|fs| keeps_in_memory(&fs))
+    }
+
     /// Refuses to go on when fewer than `need` bytes (and a little) are free.
     ///
     /// # Errors
@@ -75,6 +82,10 @@ impl Workshop {
     pub fn ensure_space(&self, need: u64, purpose: &'static str) -> Result<(), BenchError> {
         let stat = nix::sys::statvfs::statvfs(self.dir())
             .map_err(|e| BenchError::io("ask the free space of", self.dir(), e))?;
+        if stat.blocks() == 0 {
+            // One without a size, such as ramfs: it takes what memory there is.
+            return Ok(());
+        }
         let free = (stat.blocks_available() as u64).saturating_mul(stat.fragment_size() as u64);
         if free < need.saturating_add(SLACK) {
             let dir = self.dir().parent().unwrap_or(self.dir()).to_owned();
@@ -110,9 +121,8 @@ fn sweep(parent: &Path) {
 fn default_dir() -> PathBuf {
     let temporary = std::env::temp_dir();
     let places = [temporary.clone(), PathBuf::from("/var/tmp")];
-    let on_disk = places.into_iter().find(|place| {
-        nix::sys::statfs::statfs(place).is_ok_and(|fs| fs.filesystem_type() != nix::sys::statfs::TMPFS_MAGIC)
-    });
+    let on_disk =
+        places.into_iter().find(|place| nix::sys::statfs::statfs(place).is_ok_and(|fs| !keeps_in_memory(&fs)));
     on_disk.unwrap_or(temporary)
 }
 
@@ -156,7 +166,7 @@ impl Subject {
     ///
     /// # Errors
     /// One of [`BenchError`]'s sentences about the file.
-    pub fn given(path: &Path, interrupted: &AtomicBool) -> Result<Self, BenchError> {
+    pub fn given<'a>(path: &Path, pace: impl Into<Pace<'a>>) -> Result<Self, BenchError> {
         let metadata = std::fs::metadata(path).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => BenchError::Missing { path: path.to_owned() },
             _ => BenchError::Unreadable { path: path.to_owned(), source: e },
@@ -171,7 +181,7 @@ impl Subject {
             return Err(BenchError::Empty { path: path.to_owned() });
         }
         let file = File::open(path).map_err(|source| BenchError::Unreadable { path: path.to_owned(), source })?;
-        Self::over(path.to_owned(), path.to_owned(), file, interrupted)
+        Self::over(path.to_owned(), path.to_owned(), file, pace.into())
     }
 
     /// Writes a file of `size` pseudo-random bytes in pieces of `piece` bytes:
@@ -179,14 +189,15 @@ impl Subject {
     ///
     /// # Errors
     /// [`BenchError::NoSpace`] before anything is written, or what the kernel says.
-    pub fn generate(
+    pub fn generate<'a>(
         workshop: &Workshop,
         name: &str,
         size: u64,
         piece: usize,
         seed: u64,
-        interrupted: &AtomicBool,
+        pace: impl Into<Pace<'a>>,
     ) -> Result<Self, BenchError> {
+        let pace = pace.into();
         if size < LEAST {
             return Err(BenchError::TooSmall { size, least: LEAST });
         }
@@ -198,9 +209,9 @@ impl Subject {
             .create_new(true)
             .open(&path)
             .map_err(|e| BenchError::io("create", &path, e))?;
-        write_noise(&file, size, piece, seed, interrupted)?.map_err(write)?;
+        write_noise(&file, &path, size, piece, seed, pace)?.map_err(write)?;
         file.sync_all().map_err(|e| BenchError::io("fsync", &path, e))?;
-        let subject = Self::over(path, PathBuf::from("(generated)"), file, interrupted)?;
+        let subject = Self::over(path, PathBuf::from("(generated)"), file, pace)?;
         Ok(Self { seed: Some(seed), ..subject })
     }
 
@@ -223,18 +234,17 @@ impl Subject {
             flush(&file);
             crate::cache::evict(&file).map_err(failed)?;
         }
-        write_noise(&file, self.size, piece, seed, interrupted)?.map_err(failed)?;
+        write_noise(&file, &self.path, self.size, piece, seed, interrupted.into())?.map_err(failed)?;
         file.sync_all().map_err(failed)?;
         let stamp = Stamp::of(&file.metadata().map_err(failed)?);
         Ok(Self { path: self.path.clone(), shown: self.shown.clone(), file, stamp, ..*self })
     }
 
-    fn over(path: PathBuf, shown: PathBuf, file: File, interrupted: &AtomicBool) -> Result<Self, BenchError> {
+    fn over(path: PathBuf, shown: PathBuf, file: File, pace: Pace<'_>) -> Result<Self, BenchError> {
         let metadata = file.metadata().map_err(|e| BenchError::io("fstat", &path, e))?;
         let stamp = Stamp::of(&metadata);
-        let in_memory =
-            nix::sys::statfs::fstatfs(&file).is_ok_and(|fs| fs.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC);
-        let (sum, digest, read) = digest_of(&path, interrupted)?;
+        let in_memory = nix::sys::statfs::fstatfs(&file).is_ok_and(|fs| keeps_in_memory(&fs));
+        let (sum, digest, read) = digest_in_time(&path, stamp.size, pace)?;
         if read != stamp.size {
             let what = format!("fstat says {} bytes, reading gives {read}", stamp.size);
             return Err(BenchError::Changed { path: shown, what });
@@ -272,7 +282,7 @@ impl Subject {
         self.digest
     }
 
-    /// Whether it lies on tmpfs and so is always cached.
+    /// Whether it lies on tmpfs or ramfs and so is always cached.
     pub fn in_memory(&self) -> bool {
         self.in_memory
     }
@@ -304,18 +314,18 @@ impl Subject {
 /// inner error is the write's.
 fn write_noise(
     mut file: &File,
+    path: &Path,
     size: u64,
     piece: usize,
     seed: u64,
-    interrupted: &AtomicBool,
+    pace: Pace<'_>,
 ) -> Result<io::Result<()>, BenchError> {
+    let began = Instant::now();
     let mut bytes = vec![0u8; piece];
     let mut random = Random::new(seed);
     let mut left = size;
     while left > 0 {
-        if interrupted.load(Ordering::Relaxed) {
-            return Err(BenchError::Interrupted);
-        }
+        pace.go_on("write", path, began, (size - left, size))?;
         fill(&mut bytes, &mut random);
         let part = left.min(piece as u64) as usize;
         if let Err(error) = file.write_all(&bytes[..part]) {
@@ -338,15 +348,19 @@ pub fn fill(bytes: &mut [u8], random: &mut Random) {
 /// # Errors
 /// What the kernel says, or [`BenchError::Interrupted`].
 pub fn digest_of(path: &Path, interrupted: &AtomicBool) -> Result<(u64, u64, u64), BenchError> {
+    digest_in_time(path, 0, interrupted.into())
+}
+
+/// The same of a file of which `size` bytes are expected.
+fn digest_in_time(path: &Path, size: u64, pace: Pace<'_>) -> Result<(u64, u64, u64), BenchError> {
+    let began = Instant::now();
     let unreadable = |source| BenchError::Unreadable { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(unreadable)?;
     let mut buffer = vec![0u8; 256 << 10];
     let mut digest = Digest::new();
     let (mut sum, mut total) = (0u64, 0u64);
     loop {
-        if interrupted.load(Ordering::Relaxed) {
-            return Err(BenchError::Interrupted);
-        }
+        pace.go_on("read", path, began, (total, size))?;
         let mut filled = 0;
         while filled < buffer.len() {
             match file.read(&mut buffer[filled..]) {
@@ -390,10 +404,21 @@ fn what_it_is(kind: std::fs::FileType) -> Option<&'static str> {
     }
 }
 
+/// File systems that have nothing below the page cache.
+fn keeps_in_memory(fs: &Statfs) -> bool {
+    /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of linux/magic.h.
+    const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+    IN_MEMORY.contains(&magic(fs))
+}
+
+fn magic(fs: &Statfs) -> u64 {
+    fs.filesystem_type().0 as u64 & 0xffff_ffff
+}
+
 /// File systems whose files are made up as they are read, by the magic numbers
 /// of linux/magic.h.
 fn pseudo_file_system(path: &Path) -> Option<&'static str> {
-    const PSEUDO: [(i64, &str); 11] = [
+    const PSEUDO: [(u64, &str); 11] = [
         (0x9fa0, "proc"),
         (0x6265_6572, "sysfs"),
         (0x6462_6720, "debugfs"),
@@ -407,7 +432,7 @@ fn pseudo_file_system(path: &Path) -> Option<&'static str> {
         (0xde5e_81e4, "efivarfs"),
     ];
     let fs = nix::sys::statfs::statfs(path).ok()?;
-    let magic = fs.filesystem_type().0 as i64 & 0xffff_ffff;
+    let magic = magic(&fs);
     PSEUDO.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
 

@@ -1,7 +1,7 @@
 //! Reports as text: at most 80 columns, with bars, without colour.
 
 use crate::folios::Layout;
-use crate::format::{bytes, nanoseconds, significant, throughput};
+use crate::format::{bytes, counted, nanoseconds, significant, throughput};
 use crate::report::{Group, Report, ResultRow, Skipped};
 use crate::request::{CacheState, WorkloadName};
 use crate::statistics::{Estimate, FEWEST, Verdict};
@@ -62,11 +62,9 @@ impl Report {
                 lines.push(TableRow { kind: LineKind::Blank, text: String::new() });
             }
             lines.extend(group_lines(&group, style));
-            let layout = self.layout(&group).map(Layout::words);
-            let model = group.about_predictions();
-            for text in
-                layout.iter().chain(&group.footprint()).chain(&model).flat_map(|words| wrap(words, style.columns() - 2))
-            {
+            let about = [self.source(&group), self.layout(&group).map(Layout::words), group.footprint()];
+            let remarks = about.into_iter().flatten().chain(group.remarks()).chain(group.about_predictions());
+            for text in remarks.flat_map(|words| wrap(&words, style.columns() - 2)) {
                 lines.push(TableRow { kind: LineKind::Remark, text: format!("  {text}") });
             }
             let here = self.skipped.iter().filter(|s| group.has(s));
@@ -171,7 +169,7 @@ fn against(row: &ResultRow) -> String {
     }
     let r = &row.ratio_to_baseline;
     if row.pairs < FEWEST {
-        return format!("{}? of {} pairs", short(r.median), row.pairs);
+        return format!("{}? of {}", short(r.median), counted(row.pairs, "pair"));
     }
     let sign = match row.verdict {
         Verdict::Undecided => "?",

@@ -76,7 +76,9 @@ fn experiment(subject: &Arc<Subject>, workshop: &Workshop, seed: u64, budget: Du
         optional: false,
         must: true,
     };
-    let outcome = comparison.run(&request, Instant::now() + budget, &mut Canary::new(), &mut |_| {}).unwrap();
+    let outcome = comparison
+        .run(&request, &request.interrupted, Instant::now() + budget, &mut Canary::new(), &mut |_| {})
+        .unwrap();
     let mut rows = outcome.rows.into_iter().skip(1);
     (rows.next().unwrap(), rows.next().unwrap())
 }

@@ -92,7 +92,7 @@ impl Lab {
 
     /// A file with a name, for what opens it by that.
     pub fn subject(&self, name: &str, size: u64, piece: usize) -> Result<Subject, BenchError> {
-        Subject::generate(&self.workshop, name, size, piece, 1, &self.interrupted)
+        Subject::generate(&self.workshop, name, size, piece, 1, &*self.interrupted)
     }
 
     /// A path for a FIFO or file; whoever makes it removes it.

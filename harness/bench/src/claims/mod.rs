@@ -62,7 +62,7 @@ pub struct ClaimsRequest {
     pub dir: Option<PathBuf>,
     /// The wall time after which no further claim is tried.
     pub budget: Duration,
-    /// Set by the caller to stop; what was tried by then is returned.
+    /// Set by the caller to stop; what was not tried by then is skipped.
     pub interrupted: Arc<AtomicBool>,
 }
 
@@ -144,8 +144,8 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
     CLAIMS.iter().map(|entry| entry.id)
 }
 
-/// Tries the claims, in the order of the documents. Those for which the time
-/// did not suffice, or that an interrupt kept out, are not in the answer.
+/// Tries the claims, in the order of the documents. Those that an interrupt, or
+/// the end of the time, kept out are skipped and say so.
 ///
 /// # Errors
 /// A sentence of [`BenchError`] about scratch files or an unknown name.
@@ -158,15 +158,19 @@ pub fn claims(request: &ClaimsRequest, on: &mut dyn FnMut(Progress<'_>)) -> Resu
     lab.workshop.ensure_space(SCRATCH, "the claims\u{2019} scratch files")?;
     let wanted = |id: &str| request.only.as_ref().is_none_or(|only| only.iter().any(|name| name == id));
     let mut tried = Vec::new();
+    let interrupted = || Answer::skipped("interrupted before it was tried");
     for entry in CLAIMS.iter().filter(|entry| wanted(entry.id)) {
-        if request.interrupted.load(Ordering::Relaxed) || began.elapsed() > request.budget {
-            break;
-        }
-        on(Progress::Phase { what: entry.id });
-        let answer = match (entry.trial)(&lab) {
-            Ok(answer) => answer,
-            Err(BenchError::Interrupted) => break,
-            Err(error) => Answer::skipped(format!("the trial could not be made: {error}")),
+        let answer = if request.interrupted.load(Ordering::Relaxed) {
+            interrupted()
+        } else if began.elapsed() > request.budget {
+            Answer::skipped(format!("the {} s for all claims were spent before it", request.budget.as_secs()))
+        } else {
+            on(Progress::Phase { what: entry.id });
+            match (entry.trial)(&lab) {
+                Ok(answer) => answer,
+                Err(BenchError::Interrupted) => interrupted(),
+                Err(error) => Answer::skipped(format!("the trial could not be made: {error}")),
+            }
         };
         let claim = Claim {
             id: entry.id.to_owned(),
@@ -221,6 +225,20 @@ mod tests {
             assert!(skipped || claim.verdict == expected, "{claim:?}");
             assert!(!claim.why.is_empty());
         }
+    }
+
+    #[test]
+    fn what_an_interrupt_or_the_end_of_the_time_keeps_out_is_skipped_with_the_reason() {
+        let why = |interrupted: bool, budget: Duration| {
+            let interrupted = Arc::new(AtomicBool::new(interrupted));
+            let request = ClaimsRequest { interrupted, budget, ..ClaimsRequest::default() };
+            let tried = claims(&request, &mut |_| {}).unwrap();
+            assert_eq!(tried.len(), CLAIMS.len());
+            assert!(tried.iter().all(|claim| claim.verdict == ClaimVerdict::Skipped));
+            tried[0].why.clone()
+        };
+        assert_eq!(why(true, Duration::from_secs(60)), "interrupted before it was tried");
+        assert_eq!(why(false, Duration::ZERO), "the 0 s for all claims were spent before it");
     }
 
     #[test]

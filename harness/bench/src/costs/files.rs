@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-use super::{BATCHES, Costs, CpuClock, minor_faults, per_operation, per_operation_timed, undisturbed};
+use super::{BATCHES, Costs, CpuClock, NEVER, minor_faults, per_operation, per_operation_timed, undisturbed};
 use crate::error::BenchError;
 use crate::memory::{Mapping, page_size, touch};
 use crate::statistics::{Estimate, estimate};
@@ -34,7 +34,7 @@ pub(super) fn measure(
         Ok((file, ns))
     };
     let size = 32 << 20;
-    crate::workload::file::back_free_memory(2 * size as u64);
+    crate::workload::file::back_free_memory(2 * size as u64, &NEVER);
     let per_page = |piece: usize, size: usize| -> Result<Estimate, BenchError> {
         let mut samples = Vec::new();
         for _ in 0..BATCHES {

@@ -4,7 +4,7 @@ mod curve;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::format::{bytes, nanoseconds, significant, throughput};
+use crate::format::{bytes, counted, nanoseconds, significant, throughput};
 use crate::report::{Group, Report, ResultRow};
 use crate::statistics::{Estimate, FEWEST, Verdict};
 use crate::table::skipped_lines;
@@ -52,7 +52,7 @@ impl Report {
             @if self.interrupted {
                 p.warn { "This run was interrupted: what follows is what had been measured by then." }
             } @else if self.partial {
-                p.warn { "The time did not suffice for everything: what is missing is listed below." }
+                p.warn { "Not everything that was asked for could be measured: what is missing is listed below." }
             }
             ul.findings {
                 @for finding in &self.findings {
@@ -67,7 +67,10 @@ impl Report {
         html! {
             section {
                 h2 { (group.title()) }
-                p.soft { (group.workload.what()) ": " (bytes(size)) " a trial." }
+                p.soft { (group.workload.what()) ": " (bytes(size)) " a trial"
+                    @if let Some(source) = self.source(group) { ", " (source) }
+                    "."
+                }
                 @if let Some(layout) = self.layout(group) { p.soft { "How the file lay in the cache: " (layout.words()) "." } }
                 @if let Some(footprint) = group.footprint() { p.soft { (capital(&footprint)) "." } }
                 div.pair {
@@ -76,6 +79,7 @@ impl Report {
                 }
                 @if let Some(curve) = curve::by_block_size(group) { (curve) }
                 (details(group))
+                @for remark in group.remarks() { p.soft { (remark) "." } }
                 @for line in skipped_lines(self.skipped.iter().filter(|s| {
                     group.has(s)
                 })) {
@@ -164,6 +168,16 @@ impl Report {
     }
 }
 
+/// A large count in three digits: "12", "3.41 M".
+fn count(value: f64) -> String {
+    match value {
+        v if v < 1e4 => format!("{v:.0}"),
+        v if v < 1e6 => format!("{} k", significant(v / 1e3)),
+        v if v < 1e9 => format!("{} M", significant(v / 1e6)),
+        v => format!("{} G", significant(v / 1e9)),
+    }
+}
+
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
@@ -189,7 +203,7 @@ fn word(row: &ResultRow) -> String {
         return "baseline".to_owned();
     }
     if row.pairs < FEWEST {
-        return format!("{} pairs: too few", row.pairs);
+        return format!("{}: too few", counted(row.pairs, "pair"));
     }
     let word = match row.verdict {
         Verdict::Faster => "faster",
@@ -290,13 +304,15 @@ fn whole(row: &ResultRow) -> f64 {
 }
 
 fn details(group: &Group<'_>) -> Markup {
+    let counters = group.counters();
     html! {
         div.wide tabindex="0" role="region" aria-label=(format!("Figures: {}", group.title())) { table {
             tr {
                 th { "strategy" } th { "trials" } th { "wall time" } th { "95 % interval" } th { "against baseline" }
                 th { "faults" } th { "with I/O" } th { "calls" } th { "switches" } th { "pages cached before" }
+                @for (name, _) in &counters { th { (name) } }
             }
-            @for row in &group.rows {
+            @for (number, row) in group.rows.iter().enumerate() {
                 tr {
                     td { (shown(row)) } td { (row.trials) } td { (nanoseconds(row.wall_ns.median)) }
                     td { (nanoseconds(row.wall_ns.low)) " \u{2013} " (nanoseconds(row.wall_ns.high)) }
@@ -308,6 +324,9 @@ fn details(group: &Group<'_>) -> Markup {
                             (Some(cached), Some(pages)) => { (cached) " of " (pages) }
                             _ => { "\u{2013}" }
                         }
+                    }
+                    @for (_, values) in &counters {
+                        td { @match values[number] { Some(value) => { (count(value)) }, None => { "\u{2013}" } } }
                     }
                 }
             }

@@ -33,6 +33,10 @@ use crate::request::CacheState;
 /// A stretch of work between two looks at the interrupt flag, in bytes.
 pub const STRETCH: usize = 1 << 20;
 
+/// Accesses to memory between two such looks, where one takes so little time
+/// that the look would be seen in it.
+pub const BETWEEN_LOOKS: usize = 64;
+
 /// What a strategy works on.
 #[derive(Debug, Clone, Copy)]
 pub struct Task<'a> {

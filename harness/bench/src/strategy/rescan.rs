@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::scan::{self, sum_mapping};
 use super::{Fault, Prepared, Strategy, Task, Work, buffer, call};
+use crate::machine::meminfo;
 use crate::memory::{Mapping, sum};
 
 /// Every strategy of the workload; the first is what the others are compared with.
@@ -46,10 +47,17 @@ fn map(file: &std::fs::File, task: &Task<'_>) -> Result<Mapping, Fault> {
 
 fn in_memory(task: Task<'_>) -> Result<Prepared<'_>, Fault> {
     let file = task.open()?;
+    // The file's own pages, which must stay, count as available.
+    if meminfo("MemAvailable").is_some_and(|available| task.size > available / 5 * 2) {
+        return Err(Fault::Unsupported("there is no memory for a copy beside the cached file".to_owned()));
+    }
     let mut buffer = buffer(task.size as usize)?;
     let mut calls = 0;
-    if super::read_full(&file, buffer.bytes(), &mut calls)? as u64 != task.size {
-        return Err(Fault::Short);
+    for part in buffer.bytes().chunks_mut(super::STRETCH) {
+        task.go_on()?;
+        if super::read_full(&file, part, &mut calls)? != part.len() {
+            return Err(Fault::Short);
+        }
     }
     Ok(Box::new(move || {
         let mut checksum = 0u64;

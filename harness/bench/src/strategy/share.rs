@@ -9,6 +9,7 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
 
+use super::scan::sum_mapping;
 use super::{Fault, Footprint, Prepared, Strategy, Task, Work, buffer, call, copy, size_name};
 use crate::memory::{Buffer, Mapping, smaps_kib, sum, touch};
 use crate::process::{Child, End};
@@ -56,8 +57,9 @@ fn by<W: Way + 'static>(
 
 /// What each of the processes does. In a child nothing may be allocated.
 trait Way {
-    /// Checksums the whole file.
-    fn scan(&mut self) -> Option<u64>;
+    /// Checksums the whole file; `None` when that fails or the task should stop,
+    /// which only this process hears of.
+    fn scan(&mut self, task: &Task<'_>) -> Option<u64>;
 
     /// The memory that this takes, in use: it stays until the value is dropped.
     fn keep(&mut self) -> Option<Kept>;
@@ -86,9 +88,10 @@ fn read(block: usize, processes: usize) -> Strategy {
 }
 
 impl Way for Read {
-    fn scan(&mut self) -> Option<u64> {
+    fn scan(&mut self, task: &Task<'_>) -> Option<u64> {
         let (mut offset, mut checksum, mut calls) = (0u64, 0u64, 0);
         while offset < self.size {
+            task.go_on().ok()?;
             let n = super::scan::pread_some(&self.file, self.buffer.bytes(), offset, &mut calls).ok()?;
             if n == 0 {
                 return None;
@@ -119,9 +122,8 @@ impl Mapped {
 }
 
 impl Way for Mapped {
-    fn scan(&mut self) -> Option<u64> {
-        let mapping = self.map()?;
-        Some(mapping.sum(0, mapping.len()))
+    fn scan(&mut self, task: &Task<'_>) -> Option<u64> {
+        sum_of(&self.map()?, task)
     }
 
     fn keep(&mut self) -> Option<Kept> {
@@ -131,11 +133,17 @@ impl Way for Mapped {
     }
 }
 
+fn sum_of(mapping: &Mapping, task: &Task<'_>) -> Option<u64> {
+    let mut work = Work::default();
+    sum_mapping(task, mapping, &mut work).ok()?;
+    Some(work.checksum)
+}
+
 struct Inherited(Mapping);
 
 impl Way for Inherited {
-    fn scan(&mut self) -> Option<u64> {
-        Some(self.0.sum(0, self.0.len()))
+    fn scan(&mut self, task: &Task<'_>) -> Option<u64> {
+        sum_of(&self.0, task)
     }
 
     fn keep(&mut self) -> Option<Kept> {
@@ -242,13 +250,16 @@ fn together<'a>(
     let others = unsafe {
         fork_others(processes, |wait, tell| {
             hear(wait)?;
-            let checksum = way.scan()?;
+            let checksum = way.scan(&task)?;
             say(tell, checksum).then_some(())
         })
     }?;
     Ok(Box::new(move || {
         all_go(&others)?;
-        let checksum = way.scan().ok_or(Fault::Short)?;
+        let Some(checksum) = way.scan(&task) else {
+            task.go_on()?;
+            return Err(Fault::Short);
+        };
         let mut agreed = true;
         for other in &others {
             agreed &= hear(&other.answer).ok_or(Fault::Short)? == checksum;

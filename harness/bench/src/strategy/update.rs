@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use super::{Fault, Strategy, Task, Work, buffer, call, read_full, retry_or_fail, write_full};
+use super::{BETWEEN_LOOKS, Fault, Strategy, Task, Work, buffer, call, read_full, retry_or_fail, write_full};
 use crate::memory::Mapping;
 
 /// Bytes of a record.
@@ -154,9 +154,11 @@ fn add_in_place(mapping: &Mapping, at: usize) {
 }
 
 fn add_at_offsets(task: &Task<'_>, mapping: &Mapping) -> Result<(), Fault> {
-    for offset in task.offsets {
+    for part in task.offsets.chunks(BETWEEN_LOOKS) {
         task.go_on()?;
-        add_in_place(mapping, *offset as usize);
+        for offset in part {
+            add_in_place(mapping, *offset as usize);
+        }
     }
     Ok(())
 }

@@ -109,18 +109,24 @@ impl FileArena {
     }
 
     /// Writes as many bytes as the file has to `target`.
-    pub fn write(subject: Arc<Subject>, target: PathBuf, interrupted: Arc<AtomicBool>) -> Self {
+    ///
+    /// # Errors
+    /// [`BenchError::Interrupted`].
+    pub fn write(subject: Arc<Subject>, target: PathBuf, interrupted: Arc<AtomicBool>) -> Result<Self, BenchError> {
         let pattern = write::pattern();
         let mut digest = Digest::new();
         let mut left = subject.size() as usize;
         while left > 0 {
+            if interrupted.load(Ordering::Relaxed) {
+                return Err(BenchError::Interrupted);
+            }
             let part = left.min(pattern.len());
             digest.add(&pattern[..part]);
             left -= part;
         }
         let expected = Expected::Target(digest.value());
         let arena = Self::new(subject, target, interrupted, expected);
-        Self { fresh_memory: true, ..arena }
+        Ok(Self { fresh_memory: true, ..arena })
     }
 
     /// Reads `count` blocks at offsets given by `seed`.
@@ -210,7 +216,7 @@ impl Arena for FileArena {
         // A new file takes over the pages of the one before it, so those are
         // backed from the second trial on; what was evicted may be gone.
         if std::mem::take(&mut self.fresh_memory) || cache == CacheState::Cold {
-            back_free_memory(self.subject.size());
+            back_free_memory(self.subject.size(), &self.interrupted);
         }
         let mut residency = self.residency()?;
         match cache {
@@ -314,7 +320,7 @@ fn target_digest(path: &Path, interrupted: &AtomicBool) -> Result<u64, BenchErro
 /// Touches and frees memory, so that what the next trial takes from the free
 /// list is backed by the host already; on a virtual machine the first touch of
 /// a page may cost several times the copy that follows it.
-pub(crate) fn back_free_memory(bytes: u64) {
+pub(crate) fn back_free_memory(bytes: u64, interrupted: &AtomicBool) {
     let wanted = bytes + bytes / 4;
     if meminfo("MemAvailable").is_none_or(|available| wanted > available / 2) {
         return;
@@ -327,6 +333,9 @@ pub(crate) fn back_free_memory(bytes: u64) {
     // Refused where there are no large pages; small ones only take longer.
     let _ = mapping.advise(libc::MADV_HUGEPAGE);
     for at in (0..mapping.len()).step_by(page_size()) {
+        if interrupted.load(Ordering::Relaxed) {
+            return;
+        }
         // SAFETY: inside the live mapping.
         unsafe { mapping.address().add(at).write_volatile(1) };
     }

@@ -120,6 +120,9 @@ fn show(report: &Report) -> Result<()> {
         size => format!("{} {}, ", report.file.path, ::bench::format::bytes(size)),
     };
     writeln!(out, "{}", Styled(DIM, format!("{file}{:.0} s", report.elapsed_s)))?;
+    for line in comparison::machine(report, width) {
+        writeln!(out, "{line}")?;
+    }
     for lines in [
         comparison::tables(report, width),
         comparison::checks(report),

@@ -39,7 +39,7 @@ pub fn claims(args: &ClaimsArgs) -> Result<Exit> {
         }
     }
     writeln!(out, "{}", totals(&claims))?;
-    Ok(Exit::Done)
+    Ok(if interrupt::asked() { Exit::Interrupted } else { Exit::Done })
 }
 
 fn lines(claim: &Claim, width: usize) -> Vec<String> {

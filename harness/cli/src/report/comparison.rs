@@ -5,6 +5,18 @@ use bench::{Report, ResultRow};
 
 use crate::terminal::{self, BAD, DIM, GOOD, HEAD, Styled};
 
+/// Where it was measured, in short; the page has all of it.
+pub fn machine(report: &Report, width: usize) -> Vec<String> {
+    const SHORT: [&str; 5] = ["CPU", "kernel", "file system", "device", "CPU time of others meanwhile"];
+    let rows = report.machine.rows();
+    let parts: Vec<String> = rows
+        .into_iter()
+        .filter(|(name, _)| SHORT.contains(&name.as_str()))
+        .map(|(name, value)| if name == "CPU" || name == "kernel" { value } else { format!("{name} {value}") })
+        .collect();
+    terminal::wrap(&parts.join("; "), width).into_iter().map(|line| Styled(DIM, line).to_string()).collect()
+}
+
 /// The tables, one a workload and cache state, a line each.
 pub fn tables(report: &Report, width: usize) -> Vec<String> {
     styled(report.table(Style { width, unicode: true }))
@@ -50,7 +62,9 @@ pub fn caveats(report: &Report, width: usize) -> Vec<String> {
     if report.discarded.trials > 0 {
         words.push(format!("{} disturbed trials were thrown away", report.discarded.trials));
     }
-    if report.partial {
+    if report.interrupted {
+        words.push("interrupted: this is what had been measured by then".to_owned());
+    } else if report.partial {
         words.push("not everything that was asked for could be measured".to_owned());
     }
     words
