@@ -199,7 +199,7 @@ impl Runner<'_> {
 
     fn trial(&mut self, index: usize, round: usize, on: &mut dyn FnMut(Progress<'_>)) -> Result<Ended, BenchError> {
         for _ in 0..ATTEMPTS {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) || self.request.interrupted.load(Ordering::Relaxed) {
                 return Ok(Ended::Interrupted);
             }
             let clock = Instant::now();

@@ -176,7 +176,8 @@ impl<'a> Run<'a> {
     }
 
     fn stopped(&self) -> bool {
-        self.report.interrupted || self.alarm.flag().load(Ordering::Relaxed)
+        let asked = self.report.interrupted || self.request.interrupted.load(Ordering::Relaxed);
+        asked || self.alarm.flag().load(Ordering::Relaxed)
     }
 
     fn part(

@@ -117,7 +117,9 @@ fn an_interrupt_keeps_what_was_measured_and_marks_it() {
     })
     .unwrap();
     assert!(report.interrupted && report.partial && !report.results.is_empty());
-    assert_eq!(report.unmeasured(), ["copy, warm: interrupted before its turn"]);
+    let lines = report.unmeasured();
+    assert!(lines.iter().all(|line| line.starts_with("copy, warm: interrupted before")), "{lines:?}");
+    assert!(!lines.is_empty());
 }
 
 #[test]
