@@ -144,9 +144,7 @@ impl Teller<'_> {
 
     fn tell_wait(&mut self, told: &mut Told, process: &Snapshot, task: &Task, wait: &Wait, place: &Place) {
         match wait {
-            // One that has hardly had the processor only waits its turn on a busy machine.
-            Wait::Running if starves(told, process, task) => {}
-            Wait::Running if task.state.cpu > BARELY => self.spins(told, task, None),
+            Wait::Running => self.runs(told, process, task),
             Wait::Read(fd) => self.read(told, process, *fd),
             Wait::Write(fd) => self.write(told, process, *fd),
             Wait::Connect(fd) => {
@@ -212,13 +210,25 @@ impl Teller<'_> {
                 (told.kind, told.rank) = ("waiting", rank::CONSEQUENCE);
                 told.waiter.waits = "waits, for what may not be looked at: no permission".into();
             }
-            Wait::Alive | Wait::Running => {
-                (told.kind, told.rank) = ("running", rank::RUNNING);
-                told.waiter.waits = match &told.waiter.call {
-                    Some(call) => format!("is in {call}()"),
-                    None => "is running".into(),
-                };
-            }
+            Wait::Alive => goes_on(told),
+        }
+    }
+
+    fn runs(&self, told: &mut Told, process: &Snapshot, task: &Task) {
+        let got = process_files::thread_cpu(process.pid, task.tid);
+        let waited = process_files::thread_delay(process.pid, task.tid);
+        // One that has hardly had the processor only waits its turn on a busy machine.
+        if waited > NOTICED && waited > got * HARDLY {
+            let (got, waited) = (got.as_secs_f64(), waited.as_secs_f64());
+            (told.kind, told.rank) = ("starved", rank::RUNNING);
+            told.waiter.waits = "is ready to run, and the machine hardly lets it".into();
+            told.waiter.because.push(format!(
+                "it got {got:.2} s of processor time and waited {waited:.1} s for more: try again with less load"
+            ));
+        } else if task.state.cpu > BARELY {
+            self.spins(told, task, None);
+        } else {
+            goes_on(told);
         }
     }
 
@@ -357,18 +367,10 @@ impl Teller<'_> {
     }
 }
 
-/// Whether a thread is starved; if so, tells it.
-fn starves(told: &mut Told, process: &Snapshot, task: &Task) -> bool {
-    let got = process_files::thread_cpu(process.pid, task.tid);
-    let waited = process_files::thread_delay(process.pid, task.tid);
-    if waited <= NOTICED || waited <= got * HARDLY {
-        return false;
-    }
-    (told.kind, told.rank) = ("starved", rank::RUNNING);
-    told.waiter.waits = "is ready to run, and the machine hardly lets it".into();
-    let (got, waited) = (got.as_secs_f64(), waited.as_secs_f64());
-    told.waiter.because.push(format!(
-        "it got {got:.2} s of processor time and waited {waited:.1} s for more: try again with less load"
-    ));
-    true
+fn goes_on(told: &mut Told) {
+    (told.kind, told.rank) = ("running", rank::RUNNING);
+    told.waiter.waits = match &told.waiter.call {
+        Some(call) => format!("is in {call}()"),
+        None => "is running".into(),
+    };
 }
