@@ -65,7 +65,7 @@ pub fn all() -> Vec<Offer> {
         offer(
             "kvm",
             "page tables are judged by the software MMU alone, without the processor's second opinion, and the exercise of a device is skipped",
-            "be in the group kvm, whose it is: sudo usermod -aG kvm $USER, and log in again; in a container: --device /dev/kvm; in a virtual machine: nested virtualisation",
+            "join the group kvm, which owns it: sudo usermod -aG kvm $USER, and log in again; in a container: --device /dev/kvm; in a virtual machine: nested virtualisation",
             kvm(),
         ),
         offer(

@@ -1,11 +1,11 @@
 //! The software MMU and the processor are given the same random tables and accesses, and must say the same: place,
-//! fault, error code, accessed and dirty bits. Where there is no KVM the test says so and shows nothing.
+//! fault, error code, accessed and dirty bits. Where there is no KVM that is said, and the tests are ignored.
 //!
-//! The long form, of more than 100,000 accesses, is ignored: `dev prove machine` makes it.
+//! The long form, of more than 100,000 accesses, is ignored too: `dev prove machine` makes it, and fails where it cannot.
 
 use std::cell::RefCell;
-use std::io::Write;
 
+use libtest_mimic::{Arguments, Trial};
 use machine::{
     Access, Bits, Descriptor, DescriptorTable, End, Kind, KvmMachine, Machine, MachineError, Outcome, Paging,
     Privilege, Scheme, SegmentAccess, SoftwareMmu, Step, Walk,
@@ -183,45 +183,53 @@ fn fail(error: MachineError) -> TestCaseError {
     TestCaseError::fail(error.to_string())
 }
 
-/// Past the test's own capture of what it prints, so that every log says whether the machines were compared.
+/// Every log says whether the machines were compared.
 fn say(what: std::fmt::Arguments) {
-    let _ = std::io::stderr().write_all(format!("machine: {what}\n").as_bytes());
+    eprintln!("machine: {what}");
 }
 
-/// Both machines, or word that there is but one.
-fn pair() -> Option<Pair> {
-    match KvmMachine::new(MEMORY) {
-        Ok(kvm) => {
-            let software = SoftwareMmu::new(MEMORY, kvm.processor());
-            let who = if kvm.in_hardware() { "the processor" } else { "the kernel's MMU" };
-            say(format_args!("{who} is asked: {:?}", kvm.processor()));
-            Some(Pair { software, kvm, asked: 0, reached: 0, unanswered: 0 })
-        }
-        Err(error) => {
-            say(format_args!("not run, for there is no other machine to ask: {error}"));
-            None
-        }
+fn main() {
+    let arguments = Arguments::from_args();
+    let alone = KvmMachine::new(MEMORY).err();
+    if let Some(error) = &alone {
+        say(format_args!("not compared, for there is no other machine to ask: {error}"));
     }
+    let trials = [
+        trials("page_tables", agree_on_page_tables, alone.is_some()),
+        trials("segments", agree_on_segments, alone.is_some()),
+    ];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
+}
+
+/// The short form and the long one.
+fn trials(what: &str, agree: fn(u32), alone: bool) -> [Trial; 2] {
+    let trial = |name: String, cases: u32| {
+        Trial::test(name, move || {
+            agree(cases);
+            Ok(())
+        })
+    };
+    let name = format!("the_processor_and_the_software_agree_on_{what}");
+    [
+        trial(name.clone(), SHORT).with_ignored_flag(alone),
+        trial(format!("{name}_at_length"), LONG).with_ignored_flag(true),
+    ]
+}
+
+fn pair() -> Pair {
+    let kvm = KvmMachine::new(MEMORY).unwrap_or_else(|error| panic!("there is no other machine to ask: {error}"));
+    let software = SoftwareMmu::new(MEMORY, kvm.processor());
+    let who = if kvm.in_hardware() { "the processor" } else { "the kernel's MMU" };
+    say(format_args!("{who} is asked: {:?}", kvm.processor()));
+    Pair { software, kvm, asked: 0, reached: 0, unanswered: 0 }
 }
 
 fn runner(cases: u32) -> TestRunner {
     TestRunner::new(Config { cases, failure_persistence: None, max_shrink_iters: 300, ..Config::default() })
 }
 
-#[test]
-fn the_processor_and_the_software_agree_on_page_tables() {
-    agree_on_page_tables(SHORT);
-}
-
-#[test]
-#[ignore = "long: see `dev prove machine`"]
-fn the_processor_and_the_software_agree_on_page_tables_at_length() {
-    agree_on_page_tables(LONG);
-}
-
 fn agree_on_page_tables(cases: u32) {
-    let Some(pair) = pair() else { return };
-    let pair = RefCell::new(pair);
+    let pair = RefCell::new(pair());
     let result = runner(cases).run(&case(), |case| {
         let mut pair = pair.borrow_mut();
         pair.software.load(&case.image()).map_err(fail)?;
@@ -281,20 +289,8 @@ fn segments() -> impl Strategy<Value = Segments> {
     )
 }
 
-#[test]
-fn the_processor_and_the_software_agree_on_segments() {
-    agree_on_segments(SHORT);
-}
-
-#[test]
-#[ignore = "long: see `dev prove machine`"]
-fn the_processor_and_the_software_agree_on_segments_at_length() {
-    agree_on_segments(LONG);
-}
-
 fn agree_on_segments(cases: u32) {
-    let Some(pair) = pair() else { return };
-    let pair = RefCell::new(pair);
+    let pair = RefCell::new(pair());
     let result = runner(cases).run(&segments(), |case| {
         let mut pair = pair.borrow_mut();
         let mut image = vec![0; MEMORY];
