@@ -228,16 +228,32 @@ fn runner(cases: u32) -> TestRunner {
     TestRunner::new(Config { cases, failure_persistence: None, max_shrink_iters: 300, ..Config::default() })
 }
 
+/// A store into the entry that led it there: afterwards the same address is elsewhere.
+fn store_that_moves_its_page() -> Case {
+    let flags = Bits::PRESENT | Bits::WRITE | Bits::USER;
+    let entries = [1, 2, 3, 3].map(|frame| (frame * FRAME) | flags).to_vec();
+    let (index, size) = (0x87, 8);
+    let paging =
+        Paging { scheme: Scheme::FourLevel, root: 0, write_protect: true, no_execute: true, large_pages: false };
+    let access = Access { address: 0, kind: Kind::Store, privilege: Privilege::Supervisor };
+    let mappings = vec![Mapping { address: index * FRAME, entries }];
+    Case { paging, mappings, accesses: vec![(0, index * size + 1, access)] }
+}
+
 fn agree_on_page_tables(cases: u32) {
     let pair = RefCell::new(pair());
-    let result = runner(cases).run(&case(), |case| {
+    let agree = |case: Case| {
         let mut pair = pair.borrow_mut();
         pair.software.load(&case.image()).map_err(fail)?;
         for access in case.accesses() {
             pair.agree(&case.paging, access)?;
         }
         Ok(())
-    });
+    };
+    if let Err(error) = agree(store_that_moves_its_page()) {
+        panic!("{error}");
+    }
+    let result = runner(cases).run(&case(), agree);
     let pair = pair.into_inner();
     pair.report("page tables");
     if let Err(error) = result {

@@ -310,10 +310,14 @@ impl Machine for KvmMachine {
             return self.fetch(paging, access);
         }
         self.forget_translations()?;
+        let before = self.memory.to_vec();
         match self.run_paged(paging, access, Routine::Access(access.kind), STORED.into())? {
             Exit::Exception(vector) => self.exception(vector),
             Exit::Done | Exit::Device(_) => {
+                // A store may have changed the very entries that led it to its place.
                 let after = self.memory.to_vec();
+                self.memory.copy_from_slice(&before);
+                self.forget_translations()?;
                 let place = self.locate(paging, access.address);
                 self.memory.copy_from_slice(&after);
                 reached(place?)
