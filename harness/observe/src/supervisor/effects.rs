@@ -18,6 +18,9 @@ impl Run<'_> {
     pub(super) fn succeeded(&mut self, tid: i32, process: ProcessId, in_call: &InCall, call: &mut Call, value: i64) {
         let pid = self.members[process.0 as usize].pid;
         let keep = self.launch.watch.transfer_bytes.min(self.room);
+        if value > 0 && matches!(call, Call::Read { .. } | Call::Write { .. }) {
+            self.holds.progressed();
+        }
         match call {
             Call::Read { data, .. } => {
                 let table = &self.members[process.0 as usize].table;

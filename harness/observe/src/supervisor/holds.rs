@@ -10,7 +10,7 @@ use crate::observation::{ProcessId, What};
 use crate::plan::{Hold, Launch, Schedule, Side};
 use crate::process_files;
 
-/// Others that never block (they spin) do not keep a thread for longer than this, …
+/// Others that never block (they spin) do not keep a thread for longer than this after they last got anything done, …
 const LONGEST: Duration = Duration::from_millis(300);
 /// … unless they have not had this much of the processor yet, which on a busy machine takes its time, …
 const SHOWN: Duration = Duration::from_millis(40);
@@ -46,6 +46,8 @@ pub(super) struct Holds {
     held: Vec<Held>,
     /// When the others were first seen blocked, and with which context switches.
     settled: Option<(Instant, Vec<(i32, u64)>)>,
+    /// When last a thread was held, or anybody transferred bytes, was born or ended.
+    progressed: Instant,
 }
 
 impl Holds {
@@ -54,7 +56,14 @@ impl Holds {
             Schedule::Random(seed) => Some(Dice::new(seed)),
             _ => None,
         };
-        Holds { schedule: launch.schedule.clone(), dice, counts: HashMap::new(), held: Vec::new(), settled: None }
+        Holds {
+            schedule: launch.schedule.clone(),
+            dice,
+            counts: HashMap::new(),
+            held: Vec::new(),
+            settled: None,
+            progressed: Instant::now(),
+        }
     }
 
     pub(super) fn any(&self) -> bool {
@@ -92,6 +101,12 @@ impl Holds {
         let cpu = members.iter().map(Member::cpu).collect();
         self.held.push(Held { tid, resume, since: Instant::now(), cpu });
         self.settled = None;
+        self.progressed();
+    }
+
+    /// Somebody got something done.
+    pub(super) fn progressed(&mut self) {
+        self.progressed = Instant::now();
     }
 }
 
@@ -159,8 +174,9 @@ impl Run<'_> {
     /// Lets a held thread go when the others are all blocked or gone, or will not block.
     pub(super) fn step_holds(&mut self) {
         let Some(first) = self.holds.held.first() else { return };
-        let since = first.since.elapsed();
-        let late = since > LONGEST && (since > PATIENCE || !self.others_starve(first));
+        // Those who hand bytes to each other are never all running: one look at each may find them all asleep.
+        let idle = self.holds.progressed.elapsed() > LONGEST;
+        let late = first.since.elapsed() > PATIENCE || (idle && !self.others_starve(first));
         if late || self.others_settled() {
             self.release_first();
         }

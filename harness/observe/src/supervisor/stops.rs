@@ -21,6 +21,7 @@ impl Run<'_> {
         if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
             self.early.remove(&tid);
             self.holds.forget(tid);
+            self.holds.progressed();
             if let Some(thread) = self.threads.remove(&tid) {
                 self.gone(tid, thread.process, status);
             }
@@ -117,6 +118,7 @@ impl Run<'_> {
         }
         let id = ProcessId(self.members.len() as u32);
         let inner = self.number_inside(child, flags, arguments);
+        self.holds.progressed();
         let member = Member::born_of(&self.members[process.0 as usize], (child, inner), process, self.now());
         self.members.push(member);
         self.threads.insert(child, Thread::new(id));

@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod hangs;
+mod held;
 mod kvm;
 mod programs;
 mod starved;
@@ -45,6 +46,7 @@ fn main() {
         trials.push(trial.with_ignored_flag(!here));
     }
     trials.push(starved::trial(&bench.observer, &Programs::compile(&programs::root().join("fixtures/starved"))));
+    trials.push(held::trial(&bench.observer, &Programs::compile(&programs::root().join("fixtures/held"))));
     trials.push(descriptors::trial(&bench.observer));
     trials.push(kvm::trial(&bench.observer));
     trials.extend(strace::trials(&bench.observer, &bench.waiting));
