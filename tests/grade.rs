@@ -7,7 +7,8 @@
 //! - `right::pipes::hello::WAY`: unusual, and must pass;
 //! - `cheats::pipes::hello::TRICK`: goes for its grade instead of the exercise, and must fail as its header says: at a
 //!   check, or at the `compiler`;
-//! - `privileged::frames`: what only the privileged may know is judged right, too.
+//! - `privileged::frames`: what only the privileged may know is judged right, too;
+//! - `workers`: a verdict does not tell how many launches were made side by side.
 
 mod fixture;
 mod privileged;
@@ -37,6 +38,13 @@ fn main() -> ExitCode {
     trials.extend(
         suite.exercises().iter().find(|exercise| exercise.name == "frames").map(|frames| numbers(&grader, frames)),
     );
+    trials.extend(
+        suite
+            .exercises()
+            .iter()
+            .find(|exercise| exercise.name == "free_list")
+            .map(|many| as_many_as_you_like(&suite, many)),
+    );
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -45,6 +53,26 @@ fn numbers(grader: &Arc<Grader>, frames: &Exercise) -> Trial {
     let (grader, frames) = (Arc::clone(grader), frames.clone());
     let judged = move || privileged::numbers_of_frames_are_judged(&grader, &frames);
     Trial::test("privileged::frames", judged).with_ignored_flag(!privileged::frames_have_numbers())
+}
+
+/// The first launch that comes to no end is the last: those that were under way beside it count for nothing.
+fn as_many_as_you_like(suite: &Suite, exercise: &Exercise) -> Trial {
+    const WITHOUT_END: &str =
+        "fn main() {\n    loop {\n        println!(\"{}\", \"on and on\\n\".repeat(10_000));\n    }\n}\n";
+    let (suite, exercise) = (suite.clone(), exercise.clone());
+    Trial::test("workers", move || {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("without_end.rs");
+        std::fs::write(&path, WITHOUT_END)?;
+        let judged_by = |workers| {
+            let options = Options { workers, seed: Some(1), ..Options::default() };
+            let verdict =
+                Grader::new(suite.clone(), Observer::new(), options).grade(&exercise, &Submission::file(path.clone()));
+            told(&verdict)
+        };
+        let (alone, together) = (judged_by(1), judged_by(6));
+        if alone == together { Ok(()) } else { Err(format!("one worker: {alone}\nsix: {together}").into()) }
+    })
 }
 
 /// The tests themselves go on side by side.

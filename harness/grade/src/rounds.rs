@@ -1,5 +1,6 @@
 //! Makes the launches of a specification, stage by stage, some at a time, and stops where going on says nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -147,11 +148,19 @@ impl Rounds {
                 }
             });
         }
+        let mut ended = BTreeMap::new();
         for (index, result) in std::mem::take(&mut *lock(&results)) {
-            let (seen, launches) = result?;
+            ended.insert(index, result?);
+        }
+        for (index, (seen, launches)) in ended {
+            let endless = is_endless(&seen);
             self.launches += launches;
             self.cpu += seen.cpu;
             self.seen[index] = Some(seen);
+            if endless {
+                // What was made beside it is left out: a verdict does not tell how many worked on it.
+                break;
+            }
         }
         Ok(())
     }
