@@ -74,7 +74,7 @@ impl<'a> Usage<'a> {
     /// The kernel has killed for memory.
     fn look_at_group(&mut self) {
         if self.group.is_some_and(|(group, before)| group.out_of_memory(before)) {
-            self.exceeded(format!("used more than its {} MiB of memory", self.limits.memory >> 20));
+            self.exceeded(too_much_memory(&self.limits));
         }
     }
 
@@ -118,7 +118,7 @@ impl<'a> Usage<'a> {
         let (private, mapped) = living.iter().map(|pid| own_pages(*pid)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         let held = if shared > limit / 2 || self.thorough() { blocks(&open_files(living, None)) } else { 0 };
         let used = private + mapped.max(held);
-        (used > limit).then(|| format!("used {} MiB of memory, more than its {} MiB", used >> 20, limit >> 20))
+        (used > limit).then(|| too_much_memory(&self.limits))
     }
 
     fn disk(&self, living: &[i32], work: &File) -> Option<String> {
@@ -133,14 +133,15 @@ impl<'a> Usage<'a> {
         tree(work, self.limits.files, &mut files);
         let used = blocks(&files);
         if used > self.limits.disk {
-            return Some(format!(
-                "filled {} MiB of its directory, more than its {} MiB",
-                used >> 20,
-                self.limits.disk >> 20
-            ));
+            return Some(format!("filled more than the {} MiB of its directory", self.limits.disk >> 20));
         }
         (files.len() as u64 > self.limits.files).then(|| format!("made more than {} files", self.limits.files))
     }
+}
+
+/// Without what it used: that depends on the moment of the look.
+fn too_much_memory(limits: &Limits) -> String {
+    format!("used more than its {} MiB of memory", limits.memory >> 20)
 }
 
 pub(super) fn too_many_processes(limits: &Limits) -> String {
