@@ -7,6 +7,7 @@ mod commands;
 mod context;
 mod exit;
 mod files;
+mod heap;
 mod input;
 mod interrupt;
 mod journal;

@@ -12,6 +12,7 @@ use crate::args::{Cli, Format, GradeArgs, TreeName};
 use crate::context;
 use crate::exit::{Exit, Stop};
 use crate::files;
+use crate::heap;
 use crate::interrupt;
 use crate::journal::{self, Journal, Verdicts};
 use crate::live::Live;
@@ -111,6 +112,7 @@ fn of_class(suite: &Suite, directory: &Path) -> Result<Vec<Item>> {
 
 /// Grades what the journal does not know. Gives the keys of all verdicts, in the items' order.
 fn grade_all(suite: &Suite, args: &GradeArgs, items: Vec<Item>, journal: &Mutex<Journal>) -> Result<Vec<String>> {
+    heap::keep_small();
     let rung = context::rung(args.boxed);
     let total = items.len();
     let keys: Vec<String> = items.iter().map(|item| journal::key(item, args.seed, rung)).collect();
@@ -130,6 +132,7 @@ fn grade_all(suite: &Suite, args: &GradeArgs, items: Vec<Item>, journal: &Mutex<
                 anstream::eprintln!("{error:#}");
             }
             lock(&live).done(index, &verdict);
+            heap::trim();
         }
     });
     Ok(keys)
