@@ -149,30 +149,42 @@ function required(element) {
   return size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700) ? 3 : 4.5;
 }
 
-/** A page as it stands when everything that can be folded is open, in a frame as long as itself. */
+/** Of a desk, of a narrow window, of a telephone. */
+const WIDTHS = [1280, 700, 390];
+
+/** A page as it stands when everything that can be folded is open. */
 async function open(page) {
   const frame = document.createElement('iframe');
-  frame.style = 'width: 1280px; height: 800px; border: 0';
+  frame.style = 'border: 0';
   frame.srcdoc = page;
   const loaded = new Promise((done) => frame.addEventListener('load', done));
   document.body.append(frame);
   await loaded;
   const doc = frame.contentDocument;
   all(doc, 'details').forEach((details) => (details.open = true));
-  frame.style.height = `${doc.documentElement.scrollHeight}px`;
   return frame;
 }
 
+/** As wide as that, and as long as the page is then. */
+function resize(frame, width) {
+  frame.style.width = `${width}px`;
+  frame.style.height = '800px';
+  frame.style.height = `${frame.contentDocument.documentElement.scrollHeight}px`;
+}
+
 async function check(pages) {
-  const lines = [];
+  const lines = new Set();
   for (const [title, page] of pages) {
     const frame = await open(page);
-    for (const [rule, findings] of Object.entries(rules)) {
-      lines.push(...findings(frame.contentDocument).map((element) => `${title}: ${rule}: ${shown(element)}`));
+    for (const width of WIDTHS) {
+      resize(frame, width);
+      for (const [rule, findings] of Object.entries(rules)) {
+        findings(frame.contentDocument).forEach((element) => lines.add(`${title}: ${rule}: ${shown(element)}`));
+      }
     }
     frame.remove();
   }
-  return lines;
+  return [...lines];
 }
 
 check(pages)

@@ -72,7 +72,7 @@ body { color: #333; background: #fff } .wide { overflow: auto; width: 100px } a 
 <table><thead><tr><th>n</th></tr></thead><tbody><tr><td>1</td></tr></tbody></table><button>Do</button></main></body></html>"##;
 
 /// Each breaks one rule: what is sound, and what takes its place.
-const PLANTED: [(&str, &str, &str); 15] = [
+const PLANTED: [(&str, &str, &str); 16] = [
     ("language", " lang=\"en\"", ""),
     ("title", "Sound", ""),
     ("text alternative", " alt=\"a picture\"", ""),
@@ -85,6 +85,12 @@ const PLANTED: [(&str, &str, &str); 15] = [
     ("header of a table", "<th>n</th>", "<td>n</td>"),
     ("reached by the keyboard", "<button>", "<button tabindex=\"-1\">"),
     ("scrolled by the keyboard", " tabindex=\"0\" role=\"region\" aria-label=\"wide\"", ""),
+    // In a narrow window alone.
+    (
+        "scrolled by the keyboard",
+        "<p>Words</p>",
+        "<div style=\"overflow: auto\"><p style=\"width: 900px\">Words</p></div>",
+    ),
     ("contrast", "<p>", "<p style=\"color: #888\">"),
     ("contrast", "<p>", "<p style=\"background: #777\">"),
     ("contrast", "fill=\"#fff\"", "fill=\"#777\""),

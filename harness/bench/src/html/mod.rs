@@ -138,7 +138,7 @@ impl Report {
                 "Medians with 95 % intervals. The predictions above are made of these, of a probe of the file, and of "
                 "each strategy\u{2019}s own counts."
             }
-            div.wide { table {
+            div.wide tabindex="0" role="region" aria-label="What single operations cost; scrolls sideways" { table {
                 tr { th { "operation" } th { "cost" } th { "95 % interval" } td {} }
                 @for (name, cost, what) in self.costs.rows() {
                     tr {
