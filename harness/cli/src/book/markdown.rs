@@ -21,8 +21,9 @@ pub fn to_html(text: &str, lower: usize) -> String {
     }
     let mut page = String::new();
     html::push_html(&mut page, events.into_iter());
-    // The corner of a table is no heading. Pictures and tables may be wider than a telephone.
+    // The corner of a table is no heading. Pictures, tables and code may be wider than a telephone.
     let page = page.replace("<th></th>", "<td></td>").replace("</table>", "</table></div>");
+    let page = page.replace("<pre>", "<pre tabindex=\"0\">");
     let page = scrolling(&page, "<p><img ", |region| format!("<p {region}><img "), "Picture");
     scrolling(&page, "<table>", |region| format!("<div {region}><table>"), "Table")
 }
@@ -56,6 +57,12 @@ mod tests {
         let page = to_html("|a|\n|-|\n|b|\n\nx\n\n|a|\n|-|\n|b|\n", 0);
         assert_eq!(page.matches("</table></div>").count(), 2, "{page}");
         assert!(page.contains("\"Table 1; scrolls") && page.contains("\"Table 2; scrolls"), "{page}");
+    }
+
+    #[test]
+    fn code_is_scrolled_by_the_keyboard() {
+        let page = to_html("```\na\n```\n\n```rust\nb\n```\n", 0);
+        assert_eq!(page.matches("<pre tabindex=\"0\"><code").count(), 2, "{page}");
     }
 
     #[test]
