@@ -123,7 +123,7 @@ fn over_limit(seen: &Observation, end: &str) -> Failure {
 
 /// Without a figure: how much it is depends on the moment.
 fn flooded() -> Failure {
-    Failure::new(Reason::Flooded, "The program wrote on and on without coming to an end, and was stopped.".to_string())
+    Failure::new(Reason::Flooded, "The program wrote on and on without coming to an end, and was stopped.")
 }
 
 /// It ended with the status expected.
