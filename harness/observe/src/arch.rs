@@ -171,6 +171,8 @@ const TABLE: &[(libc::c_long, &str, Watching)] = &[
     (libc::SYS_msgrcv, "msgrcv", Always),
     (libc::SYS_restart_syscall, "restart_syscall", Never),
     (libc::SYS_epoll_ctl, "epoll_ctl", Never),
+    (libc::SYS_sched_getaffinity, "sched_getaffinity", Always),
+    (libc::SYS_sched_setaffinity, "sched_setaffinity", Always),
     (libc::SYS_epoll_pwait2, "epoll_pwait2", Always),
     (libc::SYS_readlink, "readlink", Never),
     (libc::SYS_getcwd, "getcwd", Never),

@@ -19,6 +19,7 @@ use super::cgroups::Group;
 use super::forks::Forks;
 use super::guardian::Ready;
 use super::inside::{Inside, Lines};
+use super::processors::OneProcessor;
 use super::protocol::{Reply, receive_with};
 use super::put_to_rest;
 use super::root::WORK;
@@ -183,7 +184,7 @@ pub(super) fn start<'a>(
     program: &File,
     ends: Ends,
     rung: Rung,
-    trace: bool,
+    (trace, processor): (bool, Option<&OneProcessor>),
     group: Option<&'a Group>,
 ) -> Result<Started<'a>, Trouble> {
     let (go_read, go_write) = pipe()?;
@@ -198,7 +199,7 @@ pub(super) fn start<'a>(
     };
     let (lifeline, other_end) = UnixStream::pair().map_err(|e| format!("socketpair: {e}"))?;
     let group = group.filter(|_| !launch.here);
-    let inside = Inside { launch, program, rung, trace, group };
+    let inside = Inside { launch, program, rung, trace, processor, group };
 
     let guardian = if namespaced { clone_into_namespaces()? } else { plain_fork()? };
     if guardian == 0 {

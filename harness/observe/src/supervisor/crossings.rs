@@ -28,6 +28,7 @@ impl Run<'_> {
             self.record(process, tid, What::HandlerReturned);
             return Some(Resume::Go(0));
         }
+        self.part_before(tid, sysno.0.into());
         let keep = self.launch.watch.transfer_bytes.min(self.room);
         let call = {
             let table = &self.members[process.0 as usize].table;
@@ -35,6 +36,9 @@ impl Run<'_> {
             decode::entry(&caller, sysno, arguments)
         };
         let mut call = self.refine_entry(call);
+        if tells_processors(&call) {
+            self.part();
+        }
         if let Call::Write { data, .. } = &call {
             self.room -= data.len();
         }
@@ -231,6 +235,7 @@ impl Run<'_> {
     /// The exit of a call that is watched.
     pub(super) fn call_ends(&mut self, tid: i32, process: ProcessId) -> Option<Resume> {
         let in_call = self.threads.get_mut(&tid)?.call.take()?;
+        self.join_after(tid, in_call.sysno.0.into());
         let mut result = arch::result(ptrace::register(tid, arch::RESULT).ok()?);
         if !in_call.untouched() {
             result = self.put_right(tid, &in_call, result)?;
@@ -316,6 +321,11 @@ fn shorten(tid: i32, registers: &mut libc::user_regs_struct, in_call: &InCall, c
         arch::set_argument(registers, index, count);
     }
     shorter.then_some(index)
+}
+
+/// Whether a call opens what says where a process may run.
+fn tells_processors(call: &Call) -> bool {
+    matches!(call, Call::Open { path, .. } if path.file_name().is_some_and(|name| name == "status"))
 }
 
 /// Whether the GNU C library's stdio makes the call.

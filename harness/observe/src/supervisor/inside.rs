@@ -19,6 +19,7 @@ use super::cgroups::Group;
 use super::confine;
 use super::forks;
 use super::guardian::{Guardian, Ready};
+use super::processors::OneProcessor;
 use super::protocol::send_with;
 use super::root;
 use super::scratch::Scratch;
@@ -39,6 +40,8 @@ pub(super) struct Inside<'a> {
     pub(super) program: &'a File,
     pub(super) rung: Rung,
     pub(super) trace: bool,
+    /// What it leaves before it is the program, if nobody traces it.
+    pub(super) processor: Option<&'a OneProcessor>,
     /// Where the program is to be, if that can be had.
     pub(super) group: Option<&'a Group>,
 }
@@ -182,6 +185,9 @@ impl Inside<'_> {
             && let Ok(listener) = forks::ask_first()
         {
             send_with(&socket, b"f", listener.as_fd()).map_err(describe("sendmsg"))?;
+        }
+        if let Some(processor) = self.processor.filter(|_| !self.trace) {
+            processor.leave();
         }
         confine::calls(self.trace, self.launch.watch.transfers, self.launch.here, self.rung)?;
         let error = exec(self.program.as_fd().as_raw_fd(), &self.launch.program, &arguments, &environment);

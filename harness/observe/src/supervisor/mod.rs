@@ -15,6 +15,7 @@ mod inside;
 mod interfere;
 mod ladder;
 mod limits;
+mod processors;
 pub(crate) mod protocol;
 mod ptrace;
 mod quiet;
@@ -43,6 +44,7 @@ use crate::plan::{Launch, Rung};
 use crate::symbols::Images;
 use boxes::Trouble;
 use cgroups::Group;
+use processors::OneProcessor;
 use protocol::{Channel, Reply};
 
 /// First argument of an executable that is to be a supervisor.
@@ -213,13 +215,14 @@ fn attempt(
     }
     let trace = tracing == Tracing::On;
     let (streams, ends) = streams::make(launch)?;
-    let started = boxes::start(launch, program, ends, rung, trace, group)?;
+    let processor = OneProcessor::here();
+    let started = boxes::start(launch, program, ends, rung, (trace, processor.as_ref()), group)?;
     if trace && let Err(errno) = ptrace::seize(started.program.as_raw()) {
         // Without its tracer every watched call would fail: this launch cannot go on.
         started.abandon();
         return Err(Trouble::Launch(format!("ptrace: {}", errno.desc())));
     }
-    run::Run::new(launch, program, images, started, streams, tracing, rung).complete(channel.as_fd())
+    run::Run::new(launch, program, images, started, streams, (tracing, processor), rung).complete(channel.as_fd())
 }
 
 /// Tries to trace a child, once per supervisor.

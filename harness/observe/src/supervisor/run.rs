@@ -15,6 +15,7 @@ use super::boxes::{Started, Trouble};
 use super::forks::Forks;
 use super::holds::Holds;
 use super::interfere::Faults;
+use super::processors::OneProcessor;
 use super::streams::Streams;
 use super::tracee::{Member, Thread};
 use super::usage::Usage;
@@ -95,6 +96,8 @@ pub(super) struct Run<'a> {
     pub(super) refusals: u32,
     /// Descriptor tables may change by what is not seen: they are shared between processes, or a ring works on them.
     pub(super) tables_uncertain: bool,
+    /// Where this one and the program are, as long as they take turns.
+    pub(super) together: Option<OneProcessor>,
 }
 
 impl<'a> Run<'a> {
@@ -104,7 +107,7 @@ impl<'a> Run<'a> {
         images: &'a mut Images,
         started: Started<'a>,
         streams: Streams,
-        tracing: Tracing,
+        (tracing, together): (Tracing, Option<OneProcessor>),
         rung: Rung,
     ) -> Run<'a> {
         let mut registry = Registry::new(&started.work_path);
@@ -155,6 +158,7 @@ impl<'a> Run<'a> {
             forks: None,
             refusals: 0,
             tables_uncertain: false,
+            together,
         }
     }
 
@@ -207,6 +211,9 @@ impl<'a> Run<'a> {
         self.killed_at = self.begin.checked_add(self.launch.deadline);
         self.started.release().map_err(|e| format!("the box: {e}"))?;
         self.forks = self.started.forks();
+        if !self.traced() {
+            self.part();
+        }
         self.streams.feed();
         let alive = loop {
             self.reap_and_step();
@@ -240,8 +247,13 @@ impl<'a> Run<'a> {
         let pause = if self.holds.any() { HOLD_GLANCE } else { GLANCE };
         // SIGCHLD is blocked except while waiting here, so that none is missed between looking and waiting.
         let outcome = ppoll(&mut fds, Some(TimeSpec::from(pause)), Some(SigSet::empty()));
+        let quiet = outcome == Ok(0);
         let gone = fds[0].revents().is_some_and(|r| !r.is_empty());
         drop(fds);
+        if quiet && !self.holds.any() {
+            // Somebody computes, and that is no turn of a conversation.
+            self.part();
+        }
         self.streams.feed();
         !(gone && outcome.is_ok())
     }

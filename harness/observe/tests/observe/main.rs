@@ -4,6 +4,7 @@ mod descriptors;
 mod hangs;
 mod held;
 mod kvm;
+mod processors;
 mod programs;
 mod starved;
 mod strace;
@@ -47,6 +48,8 @@ fn main() {
     }
     trials.push(starved::trial(&bench.observer, &Programs::compile(&programs::root().join("fixtures/starved"))));
     trials.push(held::trial(&bench.observer, &Programs::compile(&programs::root().join("fixtures/held"))));
+    let processors = Programs::compile(&programs::root().join("fixtures/processors"));
+    trials.push(processors::trial(&bench.observer, &processors));
     trials.push(descriptors::trial(&bench.observer));
     trials.push(kvm::trial(&bench.observer));
     trials.extend(strace::trials(&bench.observer, &bench.waiting));
