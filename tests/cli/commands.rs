@@ -162,6 +162,18 @@ fn a_demo_shows_which_pages_fork_did_not_copy() {
 }
 
 #[test]
+fn a_demo_that_this_machine_cannot_show_is_said_to_be_skipped() {
+    for exercise in ["mmio_console", "user_pager"] {
+        let mut grading = syslings(&["grade", "--tree", "solutions", exercise, "--format", "json"]);
+        let report: serde_json::Value = serde_json::from_slice(&grading.output().unwrap().stdout).unwrap();
+        let checks = report["verdicts"][0]["checks"].as_array().unwrap();
+        let skipped = checks.iter().filter(|check| check["id"] != "usage").all(|check| check["outcome"] == "skipped");
+        let text = prints(&mut syslings(&["demo", exercise]), 0);
+        assert_eq!(text.contains("1. Skipped: "), skipped, "{text}");
+    }
+}
+
+#[test]
 fn trace_shows_what_a_command_did_where_it_was_called() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("trace.json");

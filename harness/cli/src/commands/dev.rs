@@ -76,6 +76,9 @@ fn pictures(cli: &Cli) -> Result<Exit> {
         if let Tracing::NotPermitted(why) = &demo.observation.tracing {
             return Err(anyhow!("{}: nothing to draw: {why}", exercise.name));
         }
+        if let Some(why) = &demo.lacks {
+            return Err(anyhow!("{}: nothing to draw: {why}", exercise.name));
+        }
         let caption = Caption { story: Vec::new(), ..demo::caption(exercise, &demo) };
         let path = lesson.with_file_name(name);
         files::write_whole(&path, timeline::svg(&demo.observation, &caption).as_bytes())?;
