@@ -387,7 +387,7 @@ pub struct FileLeft {
     pub len: u64,
     /// Inode number.
     pub inode: u64,
-    /// The first 8 MiB of a regular file; of all files together 32 MiB, or 1 MiB of a program that had to be stopped.
+    /// The first part of a regular file, as much as [`Watch::file_bytes`](crate::Watch::file_bytes) says.
     #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
 }

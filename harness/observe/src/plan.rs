@@ -204,6 +204,9 @@ pub struct Watch {
     pub transfers: bool,
     /// Bytes of each transfer that are kept with its event.
     pub transfer_bytes: usize,
+    /// Bytes of each regular file that is left which are kept; of all of them together 32 MiB, or 1 MiB of a program that
+    /// had to be stopped.
+    pub file_bytes: usize,
     /// Find the source line of each call made after `main` has begun.
     pub sources: bool,
     /// Copy what writable shared mappings hold at fork, munmap and exit (the first 64 KiB of each).
@@ -220,6 +223,7 @@ impl Default for Watch {
             trace: true,
             transfers: true,
             transfer_bytes: 4096,
+            file_bytes: 8 << 20,
             sources: true,
             snapshots: false,
             pages: false,

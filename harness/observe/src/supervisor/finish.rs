@@ -81,7 +81,7 @@ impl Run<'_> {
             Some(Ending::Ended(_) | Ending::Deadlocked) => KEPT_IN_ALL,
             _ => KEPT_OF_STOPPED,
         };
-        workdir::left(&self.started.work, kept)
+        workdir::left(&self.started.work, self.launch.watch.file_bytes as u64, kept)
     }
 
     /// A program that the kernel killed for its memory has not ended by itself.

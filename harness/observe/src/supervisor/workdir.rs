@@ -15,9 +15,7 @@ use super::scratch::{names, subdirectory};
 use crate::observation::{FileKind, FileLeft};
 use crate::process_files;
 
-/// Bytes kept of a file that is left.
-const KEPT: u64 = 8 << 20;
-/// Bytes kept of all of them together.
+/// Bytes kept of all files together that are left.
 pub(super) const KEPT_IN_ALL: u64 = 32 << 20;
 /// The same of a program that had to be stopped: it has failed whatever it left, and is to be gone soon.
 pub(super) const KEPT_OF_STOPPED: u64 = 1 << 20;
@@ -52,10 +50,10 @@ pub(super) fn truncate(work: &File, path: &Path, len: u64) -> io::Result<()> {
     open(work, path, libc::O_WRONLY | libc::O_NONBLOCK, 0)?.set_len(len)
 }
 
-/// Everything that the working directory holds, with so many bytes of its files; to be called when nobody is left to
-/// change it.
-pub(super) fn left(work: &File, kept: u64) -> Vec<FileLeft> {
-    let mut listing = Listing { found: Vec::new(), room: kept };
+/// Everything that the working directory holds, with so many bytes of each file and of all; to be called when nobody is
+/// left to change it.
+pub(super) fn left(work: &File, of_each: u64, of_all: u64) -> Vec<FileLeft> {
+    let mut listing = Listing { found: Vec::new(), of_each, room: of_all };
     listing.add(work.as_fd(), Path::new(""), 0);
     listing.found.sort_by(|a, b| a.path.cmp(&b.path));
     listing.found
@@ -63,6 +61,7 @@ pub(super) fn left(work: &File, kept: u64) -> Vec<FileLeft> {
 
 struct Listing {
     found: Vec<FileLeft>,
+    of_each: u64,
     /// Bytes that may still be kept.
     room: u64,
 }
@@ -93,7 +92,7 @@ impl Listing {
             _ => FileKind::Other,
         };
         let mut bytes = Vec::new();
-        let room = KEPT.min(self.room);
+        let room = self.of_each.min(self.room);
         if kind == FileKind::File
             && let Some(file) = open_to_read(directory, name, status.st_mode)
         {

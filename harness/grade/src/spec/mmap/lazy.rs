@@ -44,6 +44,8 @@ fn touching(nonce: &mut Nonce, name: &str, count: usize) -> Plan {
     let plan = Plan::new(name).arg(file.clone()).file(InputFile { path: file.into(), content, mode: 0o644 });
     let mut plan = (0..count).fold(plan, |plan, _| plan.arg(nonce.number(0, PAGES - 1).to_string()));
     plan.launch.watch.transfer_bytes = 1 << 20;
+    // Zeros, and nobody asks for them afterwards.
+    plan.launch.watch.file_bytes = 0;
     plan.launch.limits.huge_pages = false;
     plan.judged_by(&["output", "mapped", "lazy", "from-smaps"])
 }
