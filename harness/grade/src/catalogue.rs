@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use observe::Schedule;
 use serde::{Deserialize, Serialize};
 
 use crate::nonce::Nonce;
 use crate::spec::{self, Spec};
-use crate::{Check, GradeError, Plan, Tree};
+use crate::{Check, GradeError, Plan, Stage, Tree};
 
 /// A chapter: a folder of exercises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +103,9 @@ impl Exercise {
 
     /// What is run to grade it, with the inputs that this seed gives.
     pub fn plans(&self, seed: u64) -> Vec<Plan> {
-        ((self.spec)().plans)(&mut Nonce::new(seed))
+        let mut plans = ((self.spec)().plans)(&mut Nonce::new(seed));
+        leave_no_order_to_chance(&mut plans);
+        plans
     }
 
     /// Whether its programs are compiled as a release is: what the optimiser makes of a loop is a part of the lesson.
@@ -124,6 +127,17 @@ impl Exercise {
     /// What it must show.
     pub fn checks(&self) -> Vec<Check> {
         (self.spec)().checks
+    }
+}
+
+/// Where some plans ask what another order of the processes brings, the order of the others is the same each time: in
+/// those that a program is put to even if it is right in one order only.
+fn leave_no_order_to_chance(plans: &mut [Plan]) {
+    if !plans.iter().any(|plan| plan.launch.schedule == Schedule::ParentFirst) {
+        return;
+    }
+    for plan in plans.iter_mut().filter(|plan| matches!(plan.stage, Stage::Plain | Stage::Refusal)) {
+        plan.parent_first = plan.launch.schedule == Schedule::Free;
     }
 }
 

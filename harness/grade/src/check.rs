@@ -2,7 +2,7 @@
 
 use observe::{Observation, SourceLine};
 
-use crate::{Plan, Reason};
+use crate::{Plan, Reason, Stage};
 
 /// One thing that an exercise must show.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +51,16 @@ pub struct Run<'a> {
     pub baseline: Option<&'a Observation>,
     /// Some run of the same command line, under some schedule, came to the right result.
     pub sometimes_right: bool,
+}
+
+impl Run<'_> {
+    /// Whether the result is wrong, and another order alone would have made it right.
+    pub(crate) fn is_right_by_chance(&self) -> bool {
+        self.plan.parent_first
+            && self.plan.stage == Stage::Plain
+            && self.sometimes_right
+            && !self.plan.comes_right(self.seen)
+    }
 }
 
 /// What a check finds of one run.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use observe::{Action, Fault, InputFile, Launch, Observation, Schedule, Stdout, Trigger};
+use observe::{Action, Exit, Fault, InputFile, Launch, Observation, Schedule, Stdout, Trigger};
 
 /// One launch of an exercise's specification.
 #[derive(Clone, Debug)]
@@ -17,6 +17,9 @@ pub struct Plan {
     pub stage: Stage,
     /// The launch, but for the program, which is not compiled yet.
     pub launch: Launch,
+    /// Each fork's parent comes first where the program can be traced. Not what the plan is about: without it chance
+    /// would decide what a program that waits for nobody comes to.
+    pub parent_first: bool,
     /// A second try, made when the program takes the first one's arguments for bad usage.
     pub or_else: Option<Vec<OsString>>,
     /// What a right program comes to.
@@ -30,7 +33,7 @@ pub struct Plan {
 /// When a plan is made, and what must have held before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
-    /// First, as the kernel likes: does the program do its work?
+    /// First: does the program do its work?
     Plain,
     /// The same under other schedules.
     Order,
@@ -65,6 +68,7 @@ impl Plan {
             circumstance: String::new(),
             stage: Stage::Plain,
             launch: Launch::new(""),
+            parent_first: false,
             or_else: None,
             expect: Expect { status: 0, stdout: None, calls: &[], object: None, errno: 0, anyones: false },
             checks: Vec::new(),
@@ -191,6 +195,12 @@ impl Plan {
             || launch.elide_sleeps
             || !launch.faults.is_empty()
             || launch.actions.iter().any(before_call)
+    }
+
+    /// Whether status and output are those of a right program.
+    pub(crate) fn comes_right(&self, seen: &Observation) -> bool {
+        seen.exit() == Some(Exit::Code(self.expect.status))
+            && self.expect.stdout.as_ref().is_none_or(|expected| *expected == seen.stdout.bytes)
     }
 
     /// The n-th argument as text, or empty.

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use observe::{Ending, Exit, Launch, Observation, ObserveError, Rung};
+use observe::{Ending, Exit, Launch, Observation, ObserveError, Rung, Schedule};
 
 use crate::weigh::{self, Subject};
 use crate::{Check, Compiled, Exercise, GradeError, Grader, Objection, Plan, Run, Stage};
@@ -83,7 +83,7 @@ impl Rounds {
         let same = |plan: &Plan| {
             matches!(plan.stage, Stage::Plain | Stage::Order) && plan.launch.args == plans[index].launch.args
         };
-        self.made(plans).any(|(_, plan, seen)| same(plan) && comes_right(seen, plan))
+        self.made(plans).any(|(_, plan, seen)| same(plan) && plan.comes_right(seen))
     }
 
     fn made<'a>(&'a self, plans: &'a [Plan]) -> impl Iterator<Item = (usize, &'a Plan, &'a Observation)> {
@@ -186,6 +186,9 @@ fn make_one(
 ) -> Result<(Observation, u32), GradeError> {
     grader.check_interrupt()?;
     let mut launch = launch_of(&plan.launch, exercise, compiled, grader.options().rung);
+    if plan.parent_first {
+        launch.schedule = Schedule::ParentFirst;
+    }
     let seen = observed(grader, &launch)?;
     match &plan.or_else {
         Some(args) if seen.exit() == Some(Exit::Code(2)) => {
@@ -216,9 +219,4 @@ pub(crate) fn launch_of(launch: &Launch, exercise: &Exercise, compiled: &Compile
 
 fn is_endless(seen: &Observation) -> bool {
     matches!(seen.ending, Ending::Deadline | Ending::Flooded | Ending::OverLimit)
-}
-
-fn comes_right(seen: &Observation, plan: &Plan) -> bool {
-    seen.exit() == Some(Exit::Code(plan.expect.status))
-        && plan.expect.stdout.as_ref().is_none_or(|expected| *expected == seen.stdout.bytes)
 }

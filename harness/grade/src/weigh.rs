@@ -113,7 +113,13 @@ fn judge<'a>(check: &Check, plans: &'a [Plan], rounds: &Rounds, index: usize, su
         return Judgement::Impossible(why);
     }
     let objection = out_of_sight(check, &run, subject).or_else(|| (check.judge)(&run).err());
+    let objection = objection.map(|objection| if run.is_right_by_chance() { by_chance(objection) } else { objection });
     Judgement::Made(Judged { index, plan, objection })
+}
+
+fn by_chance(objection: Objection) -> Objection {
+    let words = "under another order of its processes the result was right: chance decides";
+    objection.amended(|failure| failure.evidence.push(words.into()))
 }
 
 /// Requests to an io_uring are no system calls: what a program does by them, no check of its calls can tell.

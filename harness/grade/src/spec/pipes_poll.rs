@@ -67,10 +67,13 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     half.launch
         .faults
         .push(Fault { who: Who::Nth(SLOW.0), ..fault(calls::WRITES, Nth::Only(1), Some(On::Pipe), Effect::Short(3)) });
+    let mut most = poll_plan("as many children as there may be", 64);
+    // A thread for each, all at once, is a way too.
+    most.launch.limits.processes = 192;
     vec![
         plain.clone(),
         poll_plan("one child", 1),
-        poll_plan("as many children as there may be", 64),
+        most,
         plain
             .again("child first", &["output", "reaped"])
             .scheduled(Schedule::ChildFirst, "When every child runs first"),

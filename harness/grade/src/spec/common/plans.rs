@@ -50,7 +50,8 @@ pub fn interrupted(plan: &Plan, on: &[On]) -> Plan {
         .because("When a signal interrupts a call (EINTR: it did nothing and is to be made again)")
 }
 
-/// The same run with the child before the parent, the parent before the child, and with sleeps that do not sleep.
+/// The same run with the child before the parent, the parent before the child, and with sleeps that do not sleep; and
+/// if it is right then, as the kernel likes.
 pub fn orders(plan: &Plan, checks: &[&'static str]) -> Vec<Plan> {
     let after_fork = |name: &str, schedule: Schedule, words: &str| plan.again(name, checks).scheduled(schedule, words);
     vec![
@@ -76,6 +77,7 @@ pub fn orders(plan: &Plan, checks: &[&'static str]) -> Vec<Plan> {
             "When the parent runs first and a sleep takes no time",
         )
         .sleepless(),
+        plan.again("as it comes", checks).at(Stage::Hard),
     ]
 }
 
