@@ -93,6 +93,8 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let path = plain.argument(0);
     let (together, lines) = server(nonce, "two clients at once", 3);
     let both = client(&together, Trigger::AllBlocked, &lines[..2].concat());
+    let printed = Trigger::Printed(lines[..2].concat().into_bytes());
+    let both_are_out = Action { when: printed, what: Deed::Feed(Vec::new()) };
     let third = client(&together, Trigger::AllBlocked, &lines[2]);
     let together = together.judged_by(&["together"]).because("When two clients have written before the server reads");
     let taken = plain.again("a file is at PATH", &["existing-path"]).prints("").exits(1).at(Stage::Refusal);
@@ -101,7 +103,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let mut plans = vec![
         plain.clone(),
         clients(nonce, "one client", 1),
-        together.action(both).action(third),
+        together.action(both).action(both_are_out).action(third),
         sigterm(nonce, "SIGTERM before the first client", 0, Trigger::AllBlocked),
         sigterm(nonce, "SIGTERM after some clients", 2, Trigger::AllBlocked),
         sigterm(nonce, "SIGTERM before the wait", 1, before_wait()),
