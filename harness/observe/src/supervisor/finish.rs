@@ -66,6 +66,7 @@ impl Run<'_> {
             actions_done: self.actions.done(),
             faults_hit: self.faults.hits(),
             wall,
+            left_out: self.left_out,
             starved: self.starved,
             cpu,
             tracing: self.tracing,

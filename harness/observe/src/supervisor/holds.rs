@@ -12,9 +12,9 @@ use crate::process_files;
 
 /// Others that never block (they spin) do not keep a thread for longer than this after they last got anything done, …
 const LONGEST: Duration = Duration::from_millis(300);
-/// … unless they have not had this much of the processor yet, which on a busy machine takes its time, …
+/// … unless they have not had this much of the processor since, which on a busy machine takes its time, …
 const SHOWN: Duration = Duration::from_millis(40);
-/// … but then no longer than this.
+/// … but then no longer than this, and what the machine keeps from them.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Others must look blocked, unchanged, for this long.
 const SETTLED: Duration = Duration::from_millis(1);
@@ -48,6 +48,8 @@ pub(super) struct Holds {
     settled: Option<(Instant, Vec<(i32, u64)>)>,
     /// When last a thread was held, or anybody transferred bytes, was born or ended.
     progressed: Instant,
+    /// Which of these moments was the last to be looked back at, and everybody's processor time then.
+    looked_back: (Instant, Vec<Duration>),
 }
 
 impl Holds {
@@ -56,13 +58,15 @@ impl Holds {
             Schedule::Random(seed) => Some(Dice::new(seed)),
             _ => None,
         };
+        let now = Instant::now();
         Holds {
             schedule: launch.schedule.clone(),
             dice,
             counts: HashMap::new(),
             held: Vec::new(),
             settled: None,
-            progressed: Instant::now(),
+            progressed: now,
+            looked_back: (now, Vec::new()),
         }
     }
 
@@ -174,20 +178,25 @@ impl Run<'_> {
     /// Lets a held thread go when the others are all blocked or gone, or will not block.
     pub(super) fn step_holds(&mut self) {
         let Some(first) = self.holds.held.first() else { return };
+        let waited = first.since.elapsed();
+        let late = waited > PATIENCE && waited > PATIENCE + self.delayed();
+        if self.holds.looked_back.0 != self.holds.progressed {
+            self.holds.looked_back = (self.holds.progressed, self.members.iter().map(Member::cpu).collect());
+        }
         // Those who hand bytes to each other are never all running: one look at each may find them all asleep.
         let idle = self.holds.progressed.elapsed() > LONGEST;
-        let late = first.since.elapsed() > PATIENCE || (idle && !self.others_starve(first));
-        if late || self.others_settled() {
+        if late || (idle && !self.others_starve()) || self.others_settled() {
             self.release_first();
         }
     }
 
-    /// Whether one of the others wants the processor and has had little of it since the hold began.
-    fn others_starve(&self, hold: &Held) -> bool {
+    /// Whether one of the others wants the processor and has had little of it since anybody got something done.
+    fn others_starve(&self) -> bool {
+        let (_, cpu_then) = &self.holds.looked_back;
         self.threads.iter().filter(|(tid, _)| !self.holds.holds(**tid) && !self.early.contains_key(tid)).any(
             |(tid, thread)| {
                 let pid = self.members[thread.process.0 as usize].pid;
-                let before = hold.cpu.get(thread.process.0 as usize).copied().unwrap_or_default();
+                let before = cpu_then.get(thread.process.0 as usize).copied().unwrap_or_default();
                 process_files::thread_state(pid, *tid).is_some_and(|state| !state.blocked())
                     && process_files::process_cpu(pid).saturating_sub(before) < SHOWN
             },

@@ -64,6 +64,8 @@ pub(super) struct Run<'a> {
     killed_at: Option<Instant>,
     /// What it was put off by.
     pub(super) starved: Duration,
+    /// For how long its clock stood still.
+    pub(super) left_out: Duration,
     /// The supervisor's own waiting for a processor when the launch began.
     delay_before: Duration,
     pub(super) threads: HashMap<i32, Thread>,
@@ -134,6 +136,7 @@ impl<'a> Run<'a> {
             begin,
             killed_at: None,
             starved: Duration::ZERO,
+            left_out: Duration::ZERO,
             delay_before: own_delay(),
             threads: HashMap::new(),
             members: vec![root],
@@ -171,6 +174,7 @@ impl<'a> Run<'a> {
     pub(super) fn leave_out(&mut self, took: Duration) {
         if took > LOOK_UP {
             self.begin += took;
+            self.left_out += took;
         }
     }
 
@@ -308,8 +312,7 @@ impl<'a> Run<'a> {
     /// The deadline is for the program, not for a machine that does not let it run: time in which one of its threads or
     /// its tracer was ready and waited for a processor is added, less what the launch got meanwhile; up to a bound.
     fn put_off(&mut self) {
-        let threads = |pid: i32| process_files::threads(pid).into_iter().map(move |tid| (pid, tid));
-        let tasks: Vec<(i32, i32)> = self.living().into_iter().flat_map(threads).collect();
+        let tasks = self.tasks();
         let ready = tasks.iter().map(|(pid, tid)| process_files::thread_delay(*pid, *tid)).max().unwrap_or_default();
         let got: Duration = tasks.iter().map(|(pid, tid)| process_files::thread_cpu(*pid, *tid)).sum();
         let waited = ready + own_delay().saturating_sub(self.delay_before);
@@ -318,6 +321,20 @@ impl<'a> Run<'a> {
             self.killed_at = self.killed_at.map(|at| at + (starved - self.starved));
             self.starved = starved;
         }
+    }
+
+    /// For how long its threads, one after the other, and its tracer have been ready and waited for a processor; up to
+    /// the same bound.
+    pub(super) fn delayed(&mut self) -> Duration {
+        let delays: Duration = self.tasks().iter().map(|(pid, tid)| process_files::thread_delay(*pid, *tid)).sum();
+        let delays = delays + own_delay().saturating_sub(self.delay_before);
+        delays.min(self.launch.deadline.saturating_mul(PUT_OFF))
+    }
+
+    /// Its threads, each with its process.
+    fn tasks(&mut self) -> Vec<(i32, i32)> {
+        let threads = |pid: i32| process_files::threads(pid).into_iter().map(move |tid| (pid, tid));
+        self.living().into_iter().flat_map(threads).collect()
     }
 
     /// What no limit of the kernel's keeps within bounds.

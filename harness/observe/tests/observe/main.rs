@@ -47,7 +47,7 @@ fn main() {
         trials.push(trial.with_ignored_flag(!here));
     }
     trials.push(starved::trial(&bench.observer, &Programs::compile(&programs::root().join("fixtures/starved"))));
-    trials.push(held::trial(&bench.observer, &Programs::compile(&programs::root().join("fixtures/held"))));
+    trials.extend(held::trials(&bench.observer, &Programs::compile(&programs::root().join("fixtures/held"))));
     let processors = Programs::compile(&programs::root().join("fixtures/processors"));
     trials.push(processors::trial(&bench.observer, &processors));
     trials.push(descriptors::trial(&bench.observer));

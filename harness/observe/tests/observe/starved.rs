@@ -30,7 +30,7 @@ pub fn trial(observer: &Observer, programs: &Programs) -> Trial {
 }
 
 fn is_not_spinning(observer: &Observer, programs: &Programs) -> Result<(), String> {
-    let _hog = Hog::on_the_first_processor();
+    let _hog = Hog::on_the_first_processor(HOGS);
     for trace in [true, false] {
         let mut launch = Launch { deadline: DEADLINE, ..programs.launch("at_a_low_priority") };
         launch.watch.trace = trace;
@@ -47,13 +47,13 @@ fn is_not_spinning(observer: &Observer, programs: &Programs) -> Result<(), Strin
 }
 
 /// Keeps the first processor busy for its life.
-struct Hog {
+pub struct Hog {
     ended: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Hog {
-    fn on_the_first_processor() -> Hog {
+    pub fn on_the_first_processor(threads: usize) -> Hog {
         let ended = Arc::new(AtomicBool::new(false));
         let spin = || {
             let ended = Arc::clone(&ended);
@@ -68,7 +68,7 @@ impl Hog {
                 }
             })
         };
-        let threads = (0..HOGS).map(|_| spin()).collect();
+        let threads = (0..threads).map(|_| spin()).collect();
         Hog { ended, threads }
     }
 }

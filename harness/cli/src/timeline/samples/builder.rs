@@ -30,6 +30,7 @@ impl Scenario {
             actions_done: 0,
             faults_hit: Vec::new(),
             wall: Duration::ZERO,
+            left_out: Duration::ZERO,
             cpu: Duration::ZERO,
             tracing: Tracing::On,
             starved: Duration::ZERO,
