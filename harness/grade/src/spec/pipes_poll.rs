@@ -67,6 +67,10 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     half.launch
         .faults
         .push(Fault { who: Who::Nth(SLOW.0), ..fault(calls::WRITES, Nth::Only(1), Some(On::Pipe), Effect::Short(3)) });
+    if let Schedule::Holds(holds) = &mut half.launch.schedule {
+        // One after the other, so that others speak in the pause.
+        holds.extend(["write", "writev"].map(|call| hold(Who::Descendants, call, 1)));
+    }
     let mut most = poll_plan("as many children as there may be", 64);
     // A thread for each, all at once, is a way too.
     most.launch.limits.processes = 192;
@@ -97,11 +101,14 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
 
 /// The first child makes its n-th write only when all others can do no more.
 fn slow(plan: Plan, nth: u32) -> Plan {
-    let hold =
-        |call: &str| Hold { who: Who::Nth(SLOW.0), call: call.into(), nth, on: Some(On::Pipe), side: Side::Before };
-    let mut plan = plan.scheduled(Schedule::Holds(vec![hold("write"), hold("writev")]), "When the first child is slow");
+    let holds = ["write", "writev"].map(|call| hold(Who::Nth(SLOW.0), call, nth));
+    let mut plan = plan.scheduled(Schedule::Holds(holds.into()), "When the first child is slow");
     plan.launch.deadline = Duration::from_secs(30);
     plan
+}
+
+fn hold(who: Who, call: &str, nth: u32) -> Hold {
+    Hold { who, call: call.into(), nth, on: Some(On::Pipe), side: Side::Before }
 }
 
 fn interrupted(plan: &Plan) -> Plan {
