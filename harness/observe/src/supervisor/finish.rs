@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::boxes::Trouble;
 use super::guardian::put_down;
 use super::limits;
-use super::run::Run;
+use super::run::{EVENTS_OF_STOPPED, Run};
 use super::workdir::{self, KEPT_IN_ALL, KEPT_OF_STOPPED};
 use crate::observation::{Ending, Exit, FileLeft, Observation, Process, ProcessId};
 use crate::plan::Rung;
@@ -50,6 +50,10 @@ impl Run<'_> {
             .over()
             .cloned()
             .or_else(|| limits::met(&self.launch.limits, &self.events, &self.registry, self.root_exit));
+        if self.had_to_be_stopped() && self.events.len() > EVENTS_OF_STOPPED {
+            self.events.truncate(EVENTS_OF_STOPPED);
+            self.truncated = true;
+        }
         let cpu = self.members.iter().map(|m| m.seen.cpu).sum();
         let processes: Vec<Process> = self.members.into_iter().map(|m| m.seen).collect();
         Ok(Some(Observation {
@@ -77,11 +81,12 @@ impl Run<'_> {
         }))
     }
 
+    fn had_to_be_stopped(&self) -> bool {
+        !matches!(self.ending, Some(Ending::Ended(_) | Ending::Deadlocked))
+    }
+
     fn left(&self) -> Vec<FileLeft> {
-        let kept = match self.ending {
-            Some(Ending::Ended(_) | Ending::Deadlocked) => KEPT_IN_ALL,
-            _ => KEPT_OF_STOPPED,
-        };
+        let kept = if self.had_to_be_stopped() { KEPT_OF_STOPPED } else { KEPT_IN_ALL };
         workdir::left(&self.started.work, self.launch.watch.file_bytes as u64, kept)
     }
 

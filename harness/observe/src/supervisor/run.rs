@@ -43,6 +43,9 @@ const LOOK_UP: Duration = Duration::from_micros(200);
 const REFUSALS: u32 = 100;
 /// Events kept.
 const EVENTS: usize = 200_000;
+/// The same of a program that had to be stopped: one that asks again and again for what does not come makes as many as
+/// there is time for, and all alike.
+pub(super) const EVENTS_OF_STOPPED: usize = 20_000;
 
 /// Bytes of transfers kept, over all events.
 const TRANSFER_BYTES: usize = 32 << 20;

@@ -7,6 +7,7 @@ mod kvm;
 mod processors;
 mod programs;
 mod starved;
+mod stopped;
 mod strace;
 
 use libtest_mimic::{Arguments, Trial};
@@ -52,6 +53,7 @@ fn main() {
     trials.push(processors::trial(&bench.observer, &processors));
     trials.push(descriptors::trial(&bench.observer));
     trials.push(kvm::trial(&bench.observer));
+    trials.push(stopped::trial(&bench.observer));
     trials.extend(strace::trials(&bench.observer, &bench.waiting));
     trials.push(Trial::test("faults::read_made_again_counts_once", move || Ok(counts_once(&bench)?)));
     libtest_mimic::run(&arguments, trials).exit();
