@@ -260,6 +260,8 @@ pub struct Hold {
     pub on: Option<On>,
     /// Before the call, or after it.
     pub side: Side,
+    /// It goes on after all others that are held; those in the order in which they came to their holds.
+    pub last: bool,
 }
 
 /// Before or after.

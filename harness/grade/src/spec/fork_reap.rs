@@ -69,7 +69,7 @@ fn first_last(plan: &Plan) -> Plan {
 }
 
 fn end_of(child: u32, call: &str) -> Hold {
-    Hold { who: Who::Nth(child), call: call.into(), nth: 1, on: None, side: Side::Before }
+    Hold { who: Who::Nth(child), call: call.into(), nth: 1, on: None, side: Side::Before, last: false }
 }
 
 fn third_fork_fails(plan: &Plan) -> Plan {

@@ -83,16 +83,25 @@ fn held(plan: Plan) -> Plan {
 }
 
 fn between(who: Who) -> Vec<Hold> {
-    let hold = |call: &str| Hold { who, call: call.into(), nth: 2, on: Some(On::Pipe), side: Side::Before };
+    let hold =
+        |call: &str| Hold { who, call: call.into(), nth: 2, on: Some(On::Pipe), side: Side::Before, last: false };
     ["write", "writev"].map(hold).to_vec()
 }
 
-/// The first child's first write takes a part only, and the others are done before the rest comes.
+/// The first child's first write takes a part only; the others begin then, and are done before the rest comes.
 fn torn(plan: &Plan) -> Plan {
     let first = Who::Nth(1);
     let short = Fault { who: first, ..fault(calls::WRITES, Nth::Only(1), Some(On::Pipe), Effect::Short(5)) };
     let plan = plan.again("a torn record", &["tear-noticed"]).fault(short);
-    plan.scheduled(Schedule::Holds(between(first)), "When a record of the first child comes torn").at(Stage::Refusal)
+    let mut holds = between(first);
+    for hold in &mut holds {
+        hold.last = true;
+    }
+    let writers = plan.argument(0).parse().unwrap_or_default();
+    for other in (2..=writers).map(Who::Nth) {
+        holds.extend(between(other).into_iter().map(|hold| Hold { nth: 1, ..hold }));
+    }
+    plan.scheduled(Schedule::Holds(holds), "When a record of the first child comes torn").at(Stage::Refusal)
 }
 
 /// The pipe that the records go through: the one to which children write most.

@@ -78,7 +78,8 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         let plan = line_plan(name, line, b"", "").file(script("first", first)).file(script("last", last));
         plan.exits(status).judged_by(&["status-of-last"])
     };
-    let hold = |call: &str| Hold { who: Who::Nth(1), call: call.into(), nth: 1, on: None, side: Side::Before };
+    let hold =
+        |call: &str| Hold { who: Who::Nth(1), call: call.into(), nth: 1, on: None, side: Side::Before, last: false };
     let ends_first = status("the last succeeds and ends first", "./first | true", 0)
         .scheduled(Schedule::Holds(vec![hold("exit_group"), hold("exit")]), "When the first command ends last");
     let missing = nonce.word(12);

@@ -99,7 +99,14 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
 
 /// Some reads of the child from the pipe begin only when the parent can do no more.
 fn slow_reader() -> Schedule {
-    let hold = |nth| Hold { who: Who::Descendants, call: "read".into(), nth, on: Some(On::Pipe), side: Side::Before };
+    let hold = |nth| Hold {
+        who: Who::Descendants,
+        call: "read".into(),
+        nth,
+        on: Some(On::Pipe),
+        side: Side::Before,
+        last: false,
+    };
     Schedule::Holds(vec![hold(2), hold(5)])
 }
 

@@ -68,8 +68,13 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         .faults
         .push(Fault { who: Who::Nth(SLOW.0), ..fault(calls::WRITES, Nth::Only(1), Some(On::Pipe), Effect::Short(3)) });
     if let Schedule::Holds(holds) = &mut half.launch.schedule {
-        // One after the other, so that others speak in the pause.
-        holds.extend(["write", "writev"].map(|call| hold(Who::Descendants, call, 1)));
+        // The others speak in the pause, and neither before nor after it.
+        for hold in holds.iter_mut() {
+            hold.last = true;
+        }
+        let children = plain.argument(0).parse().unwrap_or_default();
+        let others = (2..=children).map(Who::Nth);
+        holds.extend(others.flat_map(|other| ["write", "writev"].map(|call| hold(other, call, 1))));
     }
     let mut most = poll_plan("as many children as there may be", 64);
     // A thread for each, all at once, is a way too.
@@ -108,7 +113,7 @@ fn slow(plan: Plan, nth: u32) -> Plan {
 }
 
 fn hold(who: Who, call: &str, nth: u32) -> Hold {
-    Hold { who, call: call.into(), nth, on: Some(On::Pipe), side: Side::Before }
+    Hold { who, call: call.into(), nth, on: Some(On::Pipe), side: Side::Before, last: false }
 }
 
 fn interrupted(plan: &Plan) -> Plan {

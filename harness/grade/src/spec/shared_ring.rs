@@ -109,7 +109,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
 
 /// Each futex call of one side is held until the other can do no more: what it did on the way must not be missed.
 fn held(plan: &Plan, name: &str, who: Who) -> Plan {
-    let hold = |call: &str| Hold { who, call: call.into(), nth: 0, on: None, side: Side::Before };
+    let hold = |call: &str| Hold { who, call: call.into(), nth: 0, on: None, side: Side::Before, last: false };
     let schedule = Schedule::Holds(vec![hold("futex"), hold("futex_wait"), hold("futex_waitv")]);
     let words = format!("When {name} (it is held before each futex call until the other can do no more)");
     plan.again(name, &["no-lost-wake-up"]).scheduled(schedule, &words)

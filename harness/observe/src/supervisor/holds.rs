@@ -33,6 +33,8 @@ struct Held {
     /// How it goes on; `None` for a thread whose first stop has not come yet.
     resume: Option<Resume>,
     since: Instant,
+    /// It goes on after the others that are held.
+    last: bool,
     /// Processor time of everybody there when the hold began.
     cpu: Vec<Duration>,
 }
@@ -102,8 +104,15 @@ impl Holds {
     }
 
     pub(super) fn add(&mut self, tid: i32, resume: Option<Resume>, members: &[Member]) {
+        self.put(tid, resume, false, members);
+    }
+
+    fn put(&mut self, tid: i32, resume: Option<Resume>, last: bool, members: &[Member]) {
         let cpu = members.iter().map(Member::cpu).collect();
-        self.held.push(Held { tid, resume, since: Instant::now(), cpu });
+        let held = Held { tid, resume, since: Instant::now(), last, cpu };
+        // Whoever is the next to go on is the first in the row.
+        let place = self.held.iter().position(|other| other.last && !last).unwrap_or(self.held.len());
+        self.held.insert(place, held);
         self.settled = None;
         self.progressed();
     }
@@ -135,20 +144,19 @@ impl Run<'_> {
                 self.planned(&holds, process, name, event, moment)
             }
             Schedule::Random(_) => {
-                moment == Moment::Before
-                    && matches!(name, "read" | "write" | "close" | "open" | "openat")
-                    && self.holds.dice.as_mut().is_some_and(|d| d.roll(4) == 0)
+                let begins = moment == Moment::Before && matches!(name, "read" | "write" | "close" | "open" | "openat");
+                (begins && self.holds.dice.as_mut().is_some_and(|d| d.roll(4) == 0)).then_some(false)
             }
-            _ => false,
+            _ => None,
         };
         // Alone, a process would only be held for itself.
         let others = self.threads.values().any(|t| t.process != process);
-        if hold && others {
-            self.holds.add(tid, Some(resume), &self.members);
-        }
-        hold && others
+        let Some(last) = hold.filter(|_| others) else { return false };
+        self.holds.put(tid, Some(resume), last, &self.members);
+        true
     }
 
+    /// Whether it is held, and then whether it goes on last.
     fn planned(
         &mut self,
         holds: &[Hold],
@@ -156,9 +164,9 @@ impl Run<'_> {
         name: &str,
         event: Option<usize>,
         moment: Moment,
-    ) -> bool {
+    ) -> Option<bool> {
         let on = self.object_of(event);
-        let mut hit = false;
+        let mut hit = None;
         for (n, hold) in holds.iter().enumerate() {
             let side = if hold.side == Side::Before { Moment::Before } else { Moment::After };
             if side != moment
@@ -170,7 +178,9 @@ impl Run<'_> {
             }
             let count = self.holds.counts.entry((n, process)).or_insert(0);
             *count += 1;
-            hit |= hold.nth == 0 || *count == hold.nth;
+            if hold.nth == 0 || *count == hold.nth {
+                hit = Some(hold.last);
+            }
         }
         hit
     }

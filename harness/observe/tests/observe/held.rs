@@ -35,7 +35,8 @@ fn outlasts_a_slow_relay(observer: &Observer, programs: &Programs) -> Result<(),
 }
 
 fn outlasts(observer: &Observer, mut launch: Launch) -> Result<(), String> {
-    let second = Hold { who: Who::Nth(1), call: "write".into(), nth: 2, on: Some(On::Pipe), side: Side::Before };
+    let second =
+        Hold { who: Who::Nth(1), call: "write".into(), nth: 2, on: Some(On::Pipe), side: Side::Before, last: false };
     launch.schedule = Schedule::Holds(vec![second]);
     let seen = observer.run(&launch).map_err(|e| e.to_string())?;
     match seen.stdout.text().trim() {

@@ -63,8 +63,14 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
 
 /// The child opens the FIFO only when the parent can do no more.
 fn late_reader(plain: &Plan) -> Plan {
-    let hold =
-        |call: &str| observe::Hold { who: Who::Descendants, call: call.into(), nth: 1, on: None, side: Side::Before };
+    let hold = |call: &str| observe::Hold {
+        who: Who::Descendants,
+        call: call.into(),
+        nth: 1,
+        on: None,
+        side: Side::Before,
+        last: false,
+    };
     let holds = ["open", "openat"].map(hold).to_vec();
     plain
         .again("the reader opens late", &["order", "no-own-reader"])
