@@ -41,9 +41,9 @@ pub struct Observation {
     pub faults_hit: Vec<u32>,
     /// From the program's start to its end.
     pub wall: Duration,
-    /// How long the clock of all these times stood still, because debug information was read while the program was
-    /// stopped. Its own sleeps and timers went on: what takes it a second by them may be shorter here by as much.
-    pub left_out: Duration,
+    /// When the clock of all these times stood still and for how long, because debug information was read while a thread
+    /// was stopped. Sleeps, timers and other threads went on: what takes them a second may be shorter here by as much.
+    pub left_out: Vec<(Duration, Duration)>,
     /// What its deadline was put off by, because the machine did not let it run.
     pub starved: Duration,
     /// User and system time of all its processes that were reaped.

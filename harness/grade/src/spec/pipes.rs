@@ -1,6 +1,6 @@
 //! `05_pipes`: from parent to child, to the end.
 
-use observe::{Call, Ending, Exit, On, ProcessId, Schedule};
+use observe::{Call, Ending, Exit, On, ProcessId};
 
 use super::Spec;
 use super::common::calls::{self, ROOT, pipes};
@@ -109,16 +109,11 @@ fn common_plans(nonce: &mut Nonce) -> Vec<Plan> {
         plain.again(name, &[]).reports(names, None, errno).fault(failing(calls, None, errno))
     };
     let mut plans = orders(&plain, &["output", "ends-closed", "reaped"]);
-    // Whether a write comes before the read that fails would be chance, and with it what the writer has to say.
-    let unread = unreadable(&plain, On::Pipe, "the pipe").scheduled(
-        Schedule::ParentFirst,
-        "When a read of the pipe fails, and the child is held after fork until the parent can do no more",
-    );
     plans.extend([
         fails("pipe fails", PIPES, calls::PIPE_CALLS, libc::EMFILE),
         fails("fork fails", FORKS, calls::FORK_CALLS, libc::EAGAIN),
         unwritable_channel(&plain, On::Pipe),
-        unread.at(Stage::Refusal),
+        unreadable(&plain, On::Pipe, "the pipe"),
         bad_usage("no message", &[]),
         bad_usage("two messages", &["one", "two"]),
     ]);

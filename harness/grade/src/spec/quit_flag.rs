@@ -183,7 +183,8 @@ fn in_time(run: &Run) -> Finding {
     let wanted = Duration::from_millis(run.plan.argument(0).parse().unwrap_or_default());
     // From when the parent went on: on a busy machine the child is seen later. And the parent sleeps on while the clock
     // stands still for a call of the child's.
-    let lived = ended.saturating_sub(fork.at) + run.seen.left_out;
+    let meanwhile = run.seen.left_out.iter().filter(|(at, _)| (fork.at..ended).contains(at));
+    let lived = ended.saturating_sub(fork.at) + meanwhile.map(|(_, took)| *took).sum::<Duration>();
     if lived >= wanted {
         return Ok(());
     }

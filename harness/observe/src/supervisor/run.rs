@@ -67,8 +67,8 @@ pub(super) struct Run<'a> {
     killed_at: Option<Instant>,
     /// What it was put off by.
     pub(super) starved: Duration,
-    /// For how long its clock stood still.
-    pub(super) left_out: Duration,
+    /// When its clock stood still, and for how long.
+    pub(super) left_out: Vec<(Duration, Duration)>,
     /// The supervisor's own waiting for a processor when the launch began.
     delay_before: Duration,
     pub(super) threads: HashMap<i32, Thread>,
@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
             begin,
             killed_at: None,
             starved: Duration::ZERO,
-            left_out: Duration::ZERO,
+            left_out: Vec::new(),
             delay_before: own_delay(),
             threads: HashMap::new(),
             members: vec![root],
@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
     pub(super) fn leave_out(&mut self, took: Duration) {
         if took > LOOK_UP {
             self.begin += took;
-            self.left_out += took;
+            self.left_out.push((self.now(), took));
         }
     }
 

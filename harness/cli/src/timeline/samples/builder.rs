@@ -30,7 +30,7 @@ impl Scenario {
             actions_done: 0,
             faults_hit: Vec::new(),
             wall: Duration::ZERO,
-            left_out: Duration::ZERO,
+            left_out: Vec::new(),
             cpu: Duration::ZERO,
             tracing: Tracing::On,
             starved: Duration::ZERO,
