@@ -264,6 +264,18 @@ pub struct Hold {
     pub last: bool,
 }
 
+impl Hold {
+    /// Before the n-th such call on whatever object.
+    pub fn new(who: Who, call: impl Into<String>, nth: u32) -> Hold {
+        Hold { who, call: call.into(), nth, on: None, side: Side::Before, last: false }
+    }
+
+    /// Only where the call is on such an object.
+    pub fn on(self, on: On) -> Hold {
+        Hold { on: Some(on), ..self }
+    }
+}
+
 /// Before or after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Side {

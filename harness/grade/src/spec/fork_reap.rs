@@ -1,6 +1,6 @@
 //! `04_fork`, `fork_reap`: how each child ended, told by who asked.
 
-use observe::{Call, Effect, Ending, Exit, Fault, Hold, Nth, ProcessId, Schedule, Side, Who};
+use observe::{Call, Effect, Ending, Exit, Fault, Hold, Nth, ProcessId, Schedule, Who};
 
 use super::Spec;
 use super::common::calls::{self, ROOT};
@@ -69,7 +69,7 @@ fn first_last(plan: &Plan) -> Plan {
 }
 
 fn end_of(child: u32, call: &str) -> Hold {
-    Hold { who: Who::Nth(child), call: call.into(), nth: 1, on: None, side: Side::Before, last: false }
+    Hold::new(Who::Nth(child), call, 1)
 }
 
 fn third_fork_fails(plan: &Plan) -> Plan {

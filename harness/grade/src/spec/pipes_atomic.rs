@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use observe::{Effect, Ending, Exit, Fault, Hold, Nth, ObjectId, On, ProcessId, Schedule, Side, Who};
+use observe::{Effect, Ending, Exit, Fault, Nth, ObjectId, On, ProcessId, Schedule, Who};
 
 use super::Spec;
 use super::common::calls::{self, ROOT, joined, pipes, reads_of, writes_of};
 use super::common::channels::ends_closed;
 use super::common::endings::{ended, output};
-use super::common::plans::{bad_usage, cut, failing, fault, interrupted, unwritable_output};
+use super::common::plans::{
+    bad_usage, before_write, cut, failing, fault, first_pauses, interrupted, unwritable_output,
+};
 use super::common::text::{complaints, quoted};
 use super::common::{FORKS, PIPES, reaped, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
@@ -78,14 +80,8 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
 
 /// Every child makes its second write only when the others can do no more.
 fn held(plan: Plan) -> Plan {
-    let holds = between(Who::Descendants);
-    plan.scheduled(Schedule::Holds(holds), "When each child is held between its first two writes")
-}
-
-fn between(who: Who) -> Vec<Hold> {
-    let hold =
-        |call: &str| Hold { who, call: call.into(), nth: 2, on: Some(On::Pipe), side: Side::Before, last: false };
-    ["write", "writev"].map(hold).to_vec()
+    let holds = before_write(Who::Descendants, 2);
+    plan.scheduled(Schedule::Holds(holds.into()), "When each child is held between its first two writes")
 }
 
 /// The first child's first write takes a part only; the others begin then, and are done before the rest comes.
@@ -93,15 +89,8 @@ fn torn(plan: &Plan) -> Plan {
     let first = Who::Nth(1);
     let short = Fault { who: first, ..fault(calls::WRITES, Nth::Only(1), Some(On::Pipe), Effect::Short(5)) };
     let plan = plan.again("a torn record", &["tear-noticed"]).fault(short);
-    let mut holds = between(first);
-    for hold in &mut holds {
-        hold.last = true;
-    }
     let writers = plan.argument(0).parse().unwrap_or_default();
-    for other in (2..=writers).map(Who::Nth) {
-        holds.extend(between(other).into_iter().map(|hold| Hold { nth: 1, ..hold }));
-    }
-    plan.scheduled(Schedule::Holds(holds), "When a record of the first child comes torn").at(Stage::Refusal)
+    plan.scheduled(first_pauses(writers), "When a record of the first child comes torn").at(Stage::Refusal)
 }
 
 /// The pipe that the records go through: the one to which children write most.

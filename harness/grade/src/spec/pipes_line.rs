@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use observe::{
     Action, Call, Deed, Effect, Ending, Event, Exit, Fault, Hold, InputFile, Nth, ObjectId, ObjectKind, ProcessId,
-    Schedule, Side, Stdin, Trigger, What, Who,
+    Schedule, Stdin, Trigger, What, Who,
 };
 
 use super::Spec;
@@ -78,10 +78,9 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         let plan = line_plan(name, line, b"", "").file(script("first", first)).file(script("last", last));
         plan.exits(status).judged_by(&["status-of-last"])
     };
-    let hold =
-        |call: &str| Hold { who: Who::Nth(1), call: call.into(), nth: 1, on: None, side: Side::Before, last: false };
+    let holds = ["exit_group", "exit"].map(|call| Hold::new(Who::Nth(1), call, 1));
     let ends_first = status("the last succeeds and ends first", "./first | true", 0)
-        .scheduled(Schedule::Holds(vec![hold("exit_group"), hold("exit")]), "When the first command ends last");
+        .scheduled(Schedule::Holds(holds.into()), "When the first command ends last");
     let missing = nonce.word(12);
     let fails = |name: &str, names, calls: &[&str], errno| {
         through.again(name, &[]).reports(names, None, errno).fault(failing(calls, None, errno))

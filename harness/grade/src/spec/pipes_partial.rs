@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use observe::{Call, Ending, Hold, InputFile, ObjectId, On, Schedule, Side, What, Who};
+use observe::{Call, Ending, Hold, InputFile, ObjectId, On, Schedule, What, Who};
 
 use super::Spec;
 use super::common::calls::{self, ROOT, pipes, reads_of, writes_of};
@@ -99,14 +99,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
 
 /// Some reads of the child from the pipe begin only when the parent can do no more.
 fn slow_reader() -> Schedule {
-    let hold = |nth| Hold {
-        who: Who::Descendants,
-        call: "read".into(),
-        nth,
-        on: Some(On::Pipe),
-        side: Side::Before,
-        last: false,
-    };
+    let hold = |nth| Hold::new(Who::Descendants, "read", nth).on(On::Pipe);
     Schedule::Holds(vec![hold(2), hold(5)])
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use observe::{Call, Effect, Ending, Fault, Hold, Nth, On, ProcessId, Schedule, Side, Who};
+use observe::{Call, Effect, Ending, Fault, Nth, On, ProcessId, Schedule, Who};
 
 use super::Spec;
 use super::common::calls::{self, ROOT, joined, pipes, reads_of, writes_of};
 use super::common::channels::ends_closed;
 use super::common::endings::{blame_fault, ended, status};
-use super::common::plans::{bad_usage, cut, failing, fault, unwritable_output};
+use super::common::plans::{bad_usage, before_write, cut, failing, fault, first_pauses, unwritable_output};
 use super::common::text::{complaints, quoted};
 use super::common::{FORKS, PIPES, reaped, reports, usage};
 use super::fork;
@@ -45,7 +45,7 @@ pub(crate) fn pipe_poll() -> Spec {
         ],
         demo: |nonce| {
             let plan = poll_plan("three children, the first slow", nonce.number(3, 4));
-            slow(plan, 1)
+            slow(plan)
         },
     }
 }
@@ -62,20 +62,12 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let held = &["as-they-come", "waits-blocking", "ends-closed", "reaped"];
     let mut third = plain.again("the third fork fails", &["reaped"]).at(Stage::Refusal).exits(1);
     third.launch.faults.push(fault(calls::FORK_CALLS, Nth::From(3), None, Effect::Fail(libc::EAGAIN)));
-    let mut half =
-        slow(plain.again("half a line", held), 2).because("When the first child pauses in the middle of its line");
+    let children = plain.argument(0).parse().unwrap_or_default();
+    let mut half = slow(plain.again("half a line", held))
+        .scheduled(first_pauses(children), "When the first child pauses in the middle of its line");
     half.launch
         .faults
         .push(Fault { who: Who::Nth(SLOW.0), ..fault(calls::WRITES, Nth::Only(1), Some(On::Pipe), Effect::Short(3)) });
-    if let Schedule::Holds(holds) = &mut half.launch.schedule {
-        // The others speak in the pause, and neither before nor after it.
-        for hold in holds.iter_mut() {
-            hold.last = true;
-        }
-        let children = plain.argument(0).parse().unwrap_or_default();
-        let others = (2..=children).map(Who::Nth);
-        holds.extend(others.flat_map(|other| ["write", "writev"].map(|call| hold(other, call, 1))));
-    }
     let mut most = poll_plan("as many children as there may be", 64);
     // A thread for each, all at once, is a way too.
     most.launch.limits.processes = 192;
@@ -89,7 +81,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         plain
             .again("parent first", &["output", "reaped"])
             .scheduled(Schedule::ParentFirst, "When the parent runs first"),
-        slow(plain.again("a slow child", held), 1),
+        slow(plain.again("a slow child", held)),
         half,
         fails("pipe fails", PIPES, calls::PIPE_CALLS, libc::EMFILE),
         fails("fork fails", FORKS, calls::FORK_CALLS, libc::EAGAIN),
@@ -104,16 +96,12 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     ]
 }
 
-/// The first child makes its n-th write only when all others can do no more.
-fn slow(plan: Plan, nth: u32) -> Plan {
-    let holds = ["write", "writev"].map(|call| hold(Who::Nth(SLOW.0), call, nth));
+/// The first child makes its first write only when all others can do no more.
+fn slow(plan: Plan) -> Plan {
+    let holds = before_write(Who::Nth(SLOW.0), 1);
     let mut plan = plan.scheduled(Schedule::Holds(holds.into()), "When the first child is slow");
     plan.launch.deadline = Duration::from_secs(30);
     plan
-}
-
-fn hold(who: Who, call: &str, nth: u32) -> Hold {
-    Hold { who, call: call.into(), nth, on: Some(On::Pipe), side: Side::Before, last: false }
 }
 
 fn interrupted(plan: &Plan) -> Plan {

@@ -1,6 +1,6 @@
 //! `04_fork`, `shared_ring`: a stream of bytes through shared memory, with futexes to wait at.
 
-use observe::{Call, Hold, InputFile, ObjectKind, On, ProcessId, Schedule, Side, What, Who};
+use observe::{Call, Hold, InputFile, ObjectKind, On, ProcessId, Schedule, What, Who};
 
 use super::Spec;
 use super::common::calls::{self, ROOT, birth_of, files, reads_of, writes_of};
@@ -109,8 +109,8 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
 
 /// Each futex call of one side is held until the other can do no more: what it did on the way must not be missed.
 fn held(plan: &Plan, name: &str, who: Who) -> Plan {
-    let hold = |call: &str| Hold { who, call: call.into(), nth: 0, on: None, side: Side::Before, last: false };
-    let schedule = Schedule::Holds(vec![hold("futex"), hold("futex_wait"), hold("futex_waitv")]);
+    let holds = ["futex", "futex_wait", "futex_waitv"].map(|call| Hold::new(who, call, 0));
+    let schedule = Schedule::Holds(holds.into());
     let words = format!("When {name} (it is held before each futex call until the other can do no more)");
     plan.again(name, &["no-lost-wake-up"]).scheduled(schedule, &words)
 }

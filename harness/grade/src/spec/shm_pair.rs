@@ -114,22 +114,14 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
 
 /// The writer is held where it gives the memory its size, until the reader can do no more.
 fn held(plan: &Plan, title: &str, side: Side, words: &str) -> Plan {
-    let hold =
-        |call: &&str| Hold { who: Who::Descendants, call: call.to_string(), nth: 1, on: None, side, last: false };
+    let hold = |call: &&str| Hold { side, ..Hold::new(Who::Descendants, *call, 1) };
     let schedule = Schedule::Holds(SIZES.iter().map(hold).collect());
     plan.again(title, &["order", "waits-blocking", "clean"]).scheduled(schedule, words).sleepless()
 }
 
 /// A child is held at its first open, until the others can do no more.
 fn late(plan: &Plan, title: &str, nth: u32) -> Plan {
-    let hold = |call: &&str| Hold {
-        who: Who::Nth(nth),
-        call: call.to_string(),
-        nth: 1,
-        on: None,
-        side: Side::Before,
-        last: false,
-    };
+    let hold = |call: &&str| Hold::new(Who::Nth(nth), *call, 1);
     let schedule = Schedule::Holds(calls::OPEN_CALLS.iter().map(hold).collect());
     let words = format!("When {title} (it is held at its first open until the others can do no more)");
     plan.again(title, &["order", "waits-blocking", "clean"]).scheduled(schedule, &words).sleepless()

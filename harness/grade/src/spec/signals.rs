@@ -82,14 +82,7 @@ fn plans(_: &mut Nonce) -> Vec<Plan> {
     let mut plans = vec![plain.clone()];
     plans.extend(orders(&plain, &["order", "reaped"]));
     let held = |name: &str, who, call: &str, words: &str| {
-        let hold = observe::Hold {
-            who,
-            call: call.into(),
-            nth: 0,
-            on: Some(On::Pipe),
-            side: observe::Side::Before,
-            last: false,
-        };
+        let hold = observe::Hold::new(who, call, 0).on(On::Pipe);
         plain.again(name, &["order"]).scheduled(observe::Schedule::Holds(vec![hold]), words)
     };
     plans.push(held(

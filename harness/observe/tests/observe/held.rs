@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use observe::{Hold, Launch, Observer, On, Schedule, Side, Who};
+use observe::{Hold, Launch, Observer, On, Schedule, Who};
 
 use super::programs::Programs;
 use super::starved::Hog;
@@ -35,8 +35,7 @@ fn outlasts_a_slow_relay(observer: &Observer, programs: &Programs) -> Result<(),
 }
 
 fn outlasts(observer: &Observer, mut launch: Launch) -> Result<(), String> {
-    let second =
-        Hold { who: Who::Nth(1), call: "write".into(), nth: 2, on: Some(On::Pipe), side: Side::Before, last: false };
+    let second = Hold::new(Who::Nth(1), "write", 2).on(On::Pipe);
     launch.schedule = Schedule::Holds(vec![second]);
     let seen = observer.run(&launch).map_err(|e| e.to_string())?;
     match seen.stdout.text().trim() {

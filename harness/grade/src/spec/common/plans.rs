@@ -1,6 +1,6 @@
 //! The conditions under which every exercise is tried: bad usage, other schedules, cut and interrupted calls.
 
-use observe::{Effect, Fault, Nth, On, Schedule, Who};
+use observe::{Effect, Fault, Hold, Nth, On, Schedule, Who};
 
 use super::calls::{READS, WAITS, WRITES};
 use crate::{Plan, Stage};
@@ -116,4 +116,17 @@ pub fn unreadable(plan: &Plan, on: On, what: &str) -> Plan {
     unread.expect.stdout.clone_from(&plan.expect.stdout);
     unread.expect.anyones = true;
     unread.fault(failing(READS, Some(on), libc::EIO)).because(format!("When a read of {what} fails"))
+}
+
+/// The first of so many children pauses between its first two writes to a pipe, and the others make theirs in the pause:
+/// neither before it nor after.
+pub fn first_pauses(children: u32) -> Schedule {
+    let rest = before_write(Who::Nth(1), 2).map(|hold| Hold { last: true, ..hold });
+    let others = (2..=children).flat_map(|other| before_write(Who::Nth(other), 1));
+    Schedule::Holds(rest.into_iter().chain(others).collect())
+}
+
+/// Before the n-th write to a pipe.
+pub fn before_write(who: Who, nth: u32) -> [Hold; 2] {
+    ["write", "writev"].map(|call| Hold::new(who, call, nth).on(On::Pipe))
 }

@@ -1,6 +1,6 @@
 //! `fifo_race`: a sender that must not be gone with its message before anybody has opened the other end.
 
-use observe::{Call, Exit, On, Side, Who};
+use observe::{Call, Exit, On, Who};
 
 use super::checks::{child_reads, clean, existing_path, fifos};
 use super::{FOREIGN, MAKES, hello, interrupted_opens};
@@ -63,15 +63,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
 
 /// The child opens the FIFO only when the parent can do no more.
 fn late_reader(plain: &Plan) -> Plan {
-    let hold = |call: &str| observe::Hold {
-        who: Who::Descendants,
-        call: call.into(),
-        nth: 1,
-        on: None,
-        side: Side::Before,
-        last: false,
-    };
-    let holds = ["open", "openat"].map(hold).to_vec();
+    let holds = ["open", "openat"].map(|call| observe::Hold::new(Who::Descendants, call, 1)).to_vec();
     plain
         .again("the reader opens late", &["order", "no-own-reader"])
         .scheduled(observe::Schedule::Holds(holds), "When the child is held before it opens the FIFO")
