@@ -15,7 +15,7 @@ use crate::strategy::{Fault, Strategy};
 use crate::workload::Arena;
 
 /// Rounds after which narrow intervals end a comparison.
-const ENOUGH: usize = 9;
+pub(crate) const ENOUGH: usize = 9;
 
 /// Rounds after which it ends in any case.
 const MOST: usize = 200;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::alarm::{self, Alarm};
 use crate::cache;
-use crate::comparison::Comparison;
+use crate::comparison::{Comparison, ENOUGH};
 use crate::costs;
 use crate::error::{BenchError, nearest_names};
 use crate::findings::findings;
@@ -42,8 +42,10 @@ const SMALL_BYTES: u64 = 32 << 20;
 /// The tmpfs that every Linux has.
 const SHARED_MEMORY: &str = "/dev/shm";
 
-/// Round trips, and messages one way, of one trial of *ipc*.
-const TRIPS: u64 = 2000;
+/// Round trips of one trial of *ipc*: the most that the time suffices for.
+const TRIPS: [u64; 4] = [2000, 1000, 500, 250];
+
+/// Messages one way of one trial.
 const MESSAGES: u64 = 1 << 15;
 
 /// Compares strategies as the request says.
@@ -406,20 +408,29 @@ impl<'a> Run<'a> {
     /// Messages there and back, and messages one way.
     fn messages(&mut self, deadline: Instant, on: &mut dyn FnMut(Progress<'_>)) -> Result<(), BenchError> {
         type List = fn() -> Vec<Strategy>;
-        let ways: [(&str, u64, List); 2] =
-            [(ipc::TRIPS, TRIPS, ipc::round_trips), (ipc::ONE_WAY, MESSAGES, ipc::one_way)];
-        for (done, (shape, count, list)) in ways.into_iter().enumerate() {
+        let ways: [(&str, List); 2] = [(ipc::TRIPS, ipc::round_trips), (ipc::ONE_WAY, ipc::one_way)];
+        for (done, (shape, list)) in ways.into_iter().enumerate() {
             if self.stopped() {
                 break;
             }
             let until = part_of(deadline, ways.len() - done);
+            let strategies = self.strategies(WorkloadName::Ipc, CacheState::None, &list);
+            let count = if shape == ipc::TRIPS { self.trips(until, strategies.len()) } else { MESSAGES };
             let target = self.workshop.path("target");
             let mut arena = TalkArena::messages(target, count, Arc::clone(self.alarm.flag()));
-            let strategies = self.strategies(WorkloadName::Ipc, CacheState::None, &list);
             let group = Group { workload: WorkloadName::Ipc, cache: CacheState::None, shape: Some(shape.to_owned()) };
             self.compare(group, &mut arena, strategies, until, on)?;
         }
         Ok(())
+    }
+
+    /// As many round trips a trial as let enough rounds of all strategies end in half of the time: a processor of a
+    /// virtual machine may take ten times as long to wake another as one that is real.
+    fn trips(&self, until: Instant, strategies: usize) -> u64 {
+        let trip = self.report.costs.pipe_round_trip_ns.as_ref().map_or(0.0, |cost| cost.median);
+        let a_trial = until.saturating_duration_since(Instant::now()) / (2 * ENOUGH * strategies) as u32;
+        let fits = |trips: &u64| *trips as f64 * trip <= a_trial.as_nanos() as f64;
+        TRIPS.into_iter().find(fits).unwrap_or(TRIPS[TRIPS.len() - 1])
     }
 
     /// The same file again and again, brought into the cache in different ways.
