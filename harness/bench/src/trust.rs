@@ -26,8 +26,12 @@ use crate::strategy::{Fault, Strategy, Work, buffer};
 use crate::subject::{Subject, Workshop};
 use crate::workload::file::FileArena;
 
-const SIZE: u64 = 64 << 20;
+/// A trial is off by as much in a small file as in a large one, and many small ones take less time.
+const SIZE: u64 = 4 << 20;
 const BLOCK: usize = 64 << 10;
+
+/// The most that an experiment takes.
+const BUDGET: Duration = Duration::from_secs(15);
 
 fn experiments() -> usize {
     std::env::var("TRUST_EXPERIMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
@@ -111,7 +115,7 @@ fn against_itself(rows: &[ResultRow], most: f64) {
 #[test]
 #[ignore = "minutes of measuring, for a quiet machine"]
 fn quiet_a_strategy_is_not_told_apart_from_itself_and_five_percent_more_work_is() {
-    let (again, more): (Vec<ResultRow>, Vec<ResultRow>) = many(Duration::from_secs(6)).into_iter().unzip();
+    let (again, more): (Vec<ResultRow>, Vec<ResultRow>) = many(BUDGET).into_iter().unzip();
     let found = more.iter().filter(|row| row.verdict == Verdict::Slower).count();
     println!("5 % more work: found {found} of {}", more.len());
     against_itself(&again, 0.01);
@@ -142,6 +146,6 @@ fn beside_a_hog_a_strategy_is_not_told_apart_from_itself() {
     let seats = crate::process::Seats::find().unwrap();
     let _here = Seated::on(seats.first);
     let _hog = Hog::on(seats.first);
-    let again: Vec<ResultRow> = many(Duration::from_secs(6)).into_iter().map(|(again, _)| again).collect();
+    let again: Vec<ResultRow> = many(BUDGET).into_iter().map(|(again, _)| again).collect();
     against_itself(&again, 0.02);
 }
