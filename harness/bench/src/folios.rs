@@ -31,18 +31,19 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// Those that a file of our own can be given, the smallest folios first.
+    /// Those that a file of our own can be given, the smallest folios first, and last what takes longest: each page read
+    /// by itself is a request to the device.
     pub const OWN: [Self; 6] = [
         Self::Written(4 << 10),
         Self::Written(64 << 10),
         Self::Written(1 << 20),
         Self::Written(4 << 20),
-        Self::ReadByPages,
         Self::ReadAhead,
+        Self::ReadByPages,
     ];
 
     /// Those that need no writing, for a file of the caller's.
-    pub const BY_READING: [Self; 2] = [Self::ReadByPages, Self::ReadAhead];
+    pub const BY_READING: [Self; 2] = [Self::ReadAhead, Self::ReadByPages];
 
     /// In words that end a sentence about the file.
     pub fn name(self) -> String {

@@ -441,12 +441,13 @@ impl<'a> Run<'a> {
             if self.stopped() {
                 break;
             }
-            let until = part_of(deadline, shapes.len() - done);
             let name = shape.name();
             on(Progress::Phase { what: &format!("have {} {name}", bytes(subject.size())) });
             let target = self.workshop.path("target");
             let interrupted = Arc::clone(self.alarm.flag());
             let mut arena = FileArena::shaped(subject, target, interrupted, *shape)?;
+            // Page by page that took seconds, of which the trials' time is no part.
+            let until = part_of(deadline, shapes.len() - done);
             let mut strategies = vec![scan::read(64 << 10), scan::read(64 << 10)];
             strategies[1].name.push_str("_again");
             let wanted = ["mmap", "mmap_populate", "read_256k"];
