@@ -18,6 +18,7 @@ pub fn trials(observer: &Observer, programs: &Programs) -> Vec<Trial> {
     vec![
         Trial::test("held::while_others_hand_bytes_to_each_other", with(outlasts_a_relay)),
         Trial::test("held::while_others_have_a_part_of_a_processor", with(outlasts_a_slow_relay)),
+        Trial::test("held::last_of_three_whoever_came_first", with(goes_on_last)),
     ]
 }
 
@@ -32,6 +33,21 @@ fn outlasts_a_slow_relay(observer: &Observer, programs: &Programs) -> Result<(),
     launch.args.push("140".into());
     launch.deadline = Duration::from_secs(30);
     outlasts(observer, launch)
+}
+
+/// Each child in turn is the one to go on last.
+fn goes_on_last(observer: &Observer, programs: &Programs) -> Result<(), String> {
+    for (child, word) in [(1, "first"), (2, "second"), (3, "third")] {
+        let hold = |nth| Hold { last: nth == child, ..Hold::new(Who::Nth(nth), "write", 1).on(On::Pipe) };
+        let mut launch = programs.launch("three_writers");
+        launch.schedule = Schedule::Holds((1..=3).map(hold).collect());
+        let seen = observer.run(&launch).map_err(|e| e.to_string())?;
+        let said = seen.stdout.text();
+        if said.split_whitespace().count() != 3 || said.split_whitespace().last() != Some(word) {
+            return Err(format!("{word} is to be the last of {said:?}, {:?}\n{}", seen.ending, seen.stderr.text()));
+        }
+    }
+    Ok(())
 }
 
 fn outlasts(observer: &Observer, mut launch: Launch) -> Result<(), String> {
