@@ -20,8 +20,8 @@ pub(crate) const ENOUGH: usize = 9;
 /// Rounds after which it ends in any case.
 const MOST: usize = 2000;
 
-/// An interval of the ratio this narrow, to either side, needs no more trials: of a hundred comparisons with itself the
-/// worst is then off by less than 1 %.
+/// An interval of the ratio this narrow, to either side, needs no more trials: of a hundred comparisons of a strategy
+/// with itself the worst that ends by it is off by less than 1 %.
 const NARROW: f64 = 0.005;
 
 /// A part of the rounds so far: when there are as many more, the intervals are looked at again.

@@ -1,13 +1,14 @@
 //! Experiments on real trials that show how far a verdict can be trusted: a
 //! strategy against itself, quiet and beside a hog, and a difference of 5 %.
 //!
-//! They measure time and take minutes, so they are run by hand:
+//! They measure time and take up to a minute each, so they are run by hand:
 //!
 //! ```text
 //! cargo test --release -p bench --lib trust -- --ignored --nocapture --test-threads 1
 //! ```
 //!
-//! `TRUST_EXPERIMENTS` sets how many, 100 by default. What holds on any machine
+//! `TRUST_EXPERIMENTS` sets how many, 100 by default, and `TRUST_MIB` the size of the file, 64 by default: the smaller,
+//! the more trials there are in the time and the narrower an interval is. What holds on any machine
 //! is tested on made-up times in `statistics`.
 
 use std::process::{Child, Command};
@@ -26,15 +27,18 @@ use crate::strategy::{Fault, Strategy, Work, buffer};
 use crate::subject::{Subject, Workshop};
 use crate::workload::file::FileArena;
 
-/// A trial is off by as much in a small file as in a large one, and many small ones take less time.
-const SIZE: u64 = 4 << 20;
 const BLOCK: usize = 64 << 10;
 
 /// The most that an experiment takes.
-const BUDGET: Duration = Duration::from_secs(15);
+const BUDGET: Duration = Duration::from_secs(60);
 
-fn experiments() -> usize {
-    std::env::var("TRUST_EXPERIMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
+fn asked(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Bytes of the file that is read.
+fn size() -> u64 {
+    asked("TRUST_MIB", 64) << 20
 }
 
 /// Reads the file, and after that so much of it again.
@@ -76,7 +80,7 @@ fn experiment(subject: &Arc<Subject>, workshop: &Workshop, seed: u64, budget: Du
         cache: CacheState::Warm,
         shape: None,
         arena: &mut arena,
-        strategies: vec![and_again("once", 0), again, and_again("and_a_twentieth", SIZE / 20), read(256 << 10)],
+        strategies: vec![and_again("once", 0), again, and_again("and_a_twentieth", size() / 20), read(256 << 10)],
         optional: false,
         must: true,
     };
@@ -91,8 +95,8 @@ fn experiment(subject: &Arc<Subject>, workshop: &Workshop, seed: u64, budget: Du
 fn many(budget: Duration) -> Vec<(ResultRow, ResultRow)> {
     let workshop = Workshop::new(None).unwrap();
     let calm = AtomicBool::new(false);
-    let subject = Arc::new(Subject::generate(&workshop, "data", SIZE, 4 << 20, 1, &calm).unwrap());
-    (0..experiments()).map(|seed| experiment(&subject, &workshop, seed as u64, budget)).collect()
+    let subject = Arc::new(Subject::generate(&workshop, "data", size(), 4 << 20, 1, &calm).unwrap());
+    (0..asked("TRUST_EXPERIMENTS", 100)).map(|seed| experiment(&subject, &workshop, seed, budget)).collect()
 }
 
 /// Says how the baseline against itself came out, and fails where it is decided
