@@ -52,6 +52,8 @@ pub(super) struct Holds {
     progressed: Instant,
     /// Which of these moments was the last to be looked back at, and everybody's processor time then.
     looked_back: (Instant, Vec<Duration>),
+    /// For how long threads that ended while somebody was held had been ready to run and had not been let.
+    delay_of_ended: Duration,
 }
 
 impl Holds {
@@ -69,6 +71,7 @@ impl Holds {
             settled: None,
             progressed: now,
             looked_back: (now, Vec::new()),
+            delay_of_ended: Duration::ZERO,
         }
     }
 
@@ -115,6 +118,14 @@ impl Holds {
         self.held.insert(place, held);
         self.settled = None;
         self.progressed();
+    }
+
+    /// Threads end: what the machine kept from them has made the hold last all the same.
+    pub(super) fn ends(&mut self, pid: i32, threads: impl IntoIterator<Item = i32>) {
+        if self.any() {
+            let delays = threads.into_iter().map(|tid| process_files::thread_delay(pid, tid));
+            self.delay_of_ended += delays.sum::<Duration>();
+        }
     }
 
     /// Somebody got something done.
@@ -189,7 +200,7 @@ impl Run<'_> {
     pub(super) fn step_holds(&mut self) {
         let Some(first) = self.holds.held.first() else { return };
         let waited = first.since.elapsed();
-        let late = waited > PATIENCE && waited > PATIENCE + self.delayed();
+        let late = waited > PATIENCE && waited > PATIENCE + self.delayed(self.holds.delay_of_ended);
         if self.holds.looked_back.0 != self.holds.progressed {
             self.holds.looked_back = (self.holds.progressed, self.members.iter().map(Member::cpu).collect());
         }

@@ -326,11 +326,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// For how long its threads, one after the other, and its tracer have been ready and waited for a processor; up to
-    /// the same bound.
-    pub(super) fn delayed(&mut self) -> Duration {
+    /// For how long its threads, one after the other, and its tracer have been ready and waited for a processor, and
+    /// those that have ended, who did for this long; up to the same bound.
+    pub(super) fn delayed(&mut self, ended: Duration) -> Duration {
         let delays: Duration = self.tasks().iter().map(|(pid, tid)| process_files::thread_delay(*pid, *tid)).sum();
-        let delays = delays + own_delay().saturating_sub(self.delay_before);
+        let delays = delays + ended + own_delay().saturating_sub(self.delay_before);
         delays.min(self.launch.deadline.saturating_mul(PUT_OFF))
     }
 

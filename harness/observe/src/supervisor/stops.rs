@@ -307,6 +307,7 @@ impl Run<'_> {
     /// The last look at a process that is about to end.
     fn exiting(&mut self, tid: i32, process: ProcessId) -> Option<Resume> {
         if !self.ends_with(tid, process) {
+            self.holds.ends(self.members[process.0 as usize].pid, [tid]);
             return Some(Resume::Go(0));
         }
         let status = ptrace::message(tid).unwrap_or(0) as i32;
@@ -321,6 +322,9 @@ impl Run<'_> {
 
     /// Takes down what is known of a process that is about to end.
     pub(super) fn ends(&mut self, tid: i32, process: ProcessId, exit: Exit) {
+        let pid = self.members[process.0 as usize].pid;
+        let threads = self.threads.iter().filter(|(_, thread)| thread.process == process).map(|(tid, _)| *tid);
+        self.holds.ends(pid, threads);
         let snapshots = if self.launch.watch.snapshots { self.snapshots(process, tid, None) } else { Vec::new() };
         let now = self.now();
         let (reads, writes) = process_files::transfers(tid);
