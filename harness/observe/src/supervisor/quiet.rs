@@ -12,7 +12,7 @@ use crate::waits::{self, Asking, Question, Surroundings};
 impl Run<'_> {
     /// Nothing has happened between two looks, and nothing can.
     pub(super) fn deadlocked(&mut self) -> bool {
-        if self.holds.any() || !self.early.is_empty() {
+        if self.holds.any() || !self.early.is_empty() || self.somebody_is_ending() {
             self.quiet_since = None;
             return false;
         }
@@ -44,6 +44,12 @@ impl Run<'_> {
             self.ending = Some(Ending::Deadlocked);
         }
         stuck
+    }
+
+    /// A process has said that it ends, and has not ended: until its memory is given back its descriptors are open, and
+    /// nobody is told of its end.
+    fn somebody_is_ending(&self) -> bool {
+        self.threads.values().any(|thread| self.members[thread.process.0 as usize].seen.ended.is_some())
     }
 
     /// All processes of the launch that are alive, the program itself first, by their numbers outside the box.

@@ -1,6 +1,7 @@
 //! What the observer says of small programs whose doings are known. The programs are real, and so are their boxes.
 
 mod descriptors;
+mod ending;
 mod hangs;
 mod held;
 mod kvm;
@@ -51,6 +52,7 @@ fn main() {
     trials.extend(held::trials(&bench.observer, &Programs::compile(&programs::root().join("fixtures/held"))));
     let processors = Programs::compile(&programs::root().join("fixtures/processors"));
     trials.push(processors::trial(&bench.observer, &processors));
+    trials.push(ending::trial(&bench.observer, &Programs::compile(&programs::root().join("fixtures/ending"))));
     trials.push(descriptors::trial(&bench.observer));
     trials.push(kvm::trial(&bench.observer));
     trials.push(stopped::trial(&bench.observer));
