@@ -298,7 +298,7 @@ fn compare(count: usize) -> ExitCode {
     report("the same, watched through /proc alone: to bare", r, "at most 1.05", &|r| r <= 1.05);
 
     let forks = [FORK];
-    let r = pairs(count, || observed(&forks, |_| {}), || bare(&forks), ratio);
+    let r = pairs(count, || observed(&forks, |l| l.turns = true), || bare(&forks), ratio);
     report("500 children over pipes: to bare", r, "at most 2.0", &|r| r <= 2.0);
     let r = pairs(count, || bare(&[STOP, FORK]), || bare(&forks), ratio);
     told("    floor: a tracer that only stops and goes on: to bare", r);

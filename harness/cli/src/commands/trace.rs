@@ -22,6 +22,7 @@ pub fn trace(args: &TraceArgs) -> Result<Exit> {
     }
     let mut launch = launch(&args.command)?;
     launch.deadline = args.deadline;
+    launch.turns = true;
     let seen = context::observer().run(&launch).map_err(context::stop)?;
     let command = args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
     let caption = Caption { title: command.clone(), command, ..Caption::default() };

@@ -12,7 +12,7 @@ use super::boxes::Trouble;
 use super::guardian::put_down;
 use super::limits;
 use super::run::{EVENTS_OF_STOPPED, Run};
-use super::workdir::{self, KEPT_IN_ALL, KEPT_OF_STOPPED};
+use super::workdir::{self, KEPT_IN_ALL, KEPT_OF_FAILED};
 use crate::observation::{Ending, Exit, FileLeft, Observation, Process, ProcessId};
 use crate::plan::Rung;
 use crate::process_files;
@@ -28,7 +28,13 @@ impl Run<'_> {
         let survivors = if self.root_exit.is_some() { self.survivors() } else { Vec::new() };
         self.kill_all()?;
         self.look_at_what_the_kernel_did();
-        let left = if alive && !self.launch.here { self.left() } else { Vec::new() };
+        let over_limit = self
+            .usage
+            .over()
+            .cloned()
+            .or_else(|| limits::met(&self.launch.limits, &self.events, &self.registry, self.root_exit));
+        let failed = over_limit.is_some() || self.had_to_be_stopped();
+        let left = if alive && !self.launch.here { self.left(failed) } else { Vec::new() };
         self.started.close();
         self.streams.stdout.take(self.begin);
         self.streams.stderr.take(self.begin);
@@ -45,13 +51,9 @@ impl Run<'_> {
                 member.seen.ended = Some(now);
             }
         }
-        let over_limit = self
-            .usage
-            .over()
-            .cloned()
-            .or_else(|| limits::met(&self.launch.limits, &self.events, &self.registry, self.root_exit));
-        if self.had_to_be_stopped() && self.events.len() > EVENTS_OF_STOPPED {
-            self.events.truncate(EVENTS_OF_STOPPED);
+        let kept = self.well_named.min(EVENTS_OF_STOPPED);
+        if self.had_to_be_stopped() && self.events.len() > kept {
+            self.events.truncate(kept);
             self.truncated = true;
         }
         let cpu = self.members.iter().map(|m| m.seen.cpu).sum();
@@ -85,8 +87,8 @@ impl Run<'_> {
         !matches!(self.ending, Some(Ending::Ended(_) | Ending::Deadlocked))
     }
 
-    fn left(&self) -> Vec<FileLeft> {
-        let kept = if self.had_to_be_stopped() { KEPT_OF_STOPPED } else { KEPT_IN_ALL };
+    fn left(&self, failed: bool) -> Vec<FileLeft> {
+        let kept = if failed { KEPT_OF_FAILED } else { KEPT_IN_ALL };
         workdir::left(&self.started.work, self.launch.watch.file_bytes as u64, kept)
     }
 

@@ -1,19 +1,26 @@
 //! What harness and supervisor say to one another: a launch with its executable's descriptor, and an answer, over a
-//! socket that is the supervisor's standard input.
+//! socket that is the supervisor's standard input. A long answer comes as a file: through a socket the two would have to
+//! take turns, a hundred times for what many events say, and wait for a processor each time.
 
 use std::fs::File;
-use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use serde::{Deserialize, Serialize};
 
 use super::stacks::Stacks;
 use crate::observation::Observation;
 use crate::plan::Launch;
+
+/// More bytes than a socket takes at once.
+const LONG: usize = 64 << 10;
 
 /// A supervisor's answer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,6 +47,17 @@ impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// A file of these bytes that has no name and no place on a disk.
+fn in_memory(bytes: &[u8]) -> std::io::Result<File> {
+    // Whoever writes more into a file than is allowed is killed.
+    if getrlimit(Resource::RLIMIT_FSIZE)?.0 < bytes.len() as u64 {
+        return Err(ErrorKind::FileTooLarge.into());
+    }
+    let mut file = File::from(memfd_create(c"reply", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(bytes)?;
+    Ok(file)
 }
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -117,7 +135,15 @@ impl Channel {
         let body = postcard::to_stdvec(reply)
             .or_else(|e| postcard::to_stdvec(&Reply::Failed(format!("the observation cannot be sent: {e}"))))
             .map_err(text)?;
-        self.0.write_all(&(body.len() as u64).to_ne_bytes()).map_err(text)?;
+        let head = (body.len() as u64).to_ne_bytes();
+        // Without such a file it goes the slow way.
+        if body.len() > LONG
+            && let Ok(file) = in_memory(&body)
+        {
+            let sent = send_with(&self.0, &head, file.as_fd()).map_err(text)?;
+            return self.0.write_all(&head[sent..]).map_err(text);
+        }
+        self.0.write_all(&head).map_err(text)?;
         self.0.write_all(&body).map_err(text)
     }
 
@@ -125,9 +151,14 @@ impl Channel {
     pub(crate) fn await_reply(&mut self, patience: Duration) -> Result<Reply, String> {
         self.0.set_read_timeout(Some(patience)).map_err(text)?;
         let mut head = [0; 8];
-        self.0.read_exact(&mut head).map_err(text)?;
+        let (got, file) = receive_with(&self.0, &mut head).map_err(text)?;
+        self.0.read_exact(&mut head[got..]).map_err(text)?;
         let mut body = vec![0; u64::from_ne_bytes(head) as usize];
-        self.0.read_exact(&mut body).map_err(text)?;
+        match file {
+            Some(file) => File::from(file).read_exact_at(&mut body, 0),
+            None => self.0.read_exact(&mut body),
+        }
+        .map_err(text)?;
         postcard::from_bytes(&body).map_err(text)
     }
 

@@ -1,7 +1,7 @@
 //! One launch from the supervisor's side: an event loop over stops of the program's threads, its streams and time.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use super::boxes::{Started, Trouble};
 use super::forks::Forks;
 use super::holds::Holds;
 use super::interfere::Faults;
-use super::processors::OneProcessor;
+use super::processors::{OneProcessor, Turns};
 use super::streams::Streams;
 use super::tracee::{Member, Thread};
 use super::usage::Usage;
@@ -51,6 +51,8 @@ pub(super) const EVENTS_OF_STOPPED: usize = 20_000;
 const TRANSFER_BYTES: usize = 32 << 20;
 /// Bytes of paths kept, over all events.
 const NAME_BYTES: usize = 16 << 20;
+/// The same of a program that had to be stopped.
+const NAME_BYTES_OF_STOPPED: usize = 1 << 20;
 
 /// All that is known of a launch under way.
 pub(super) struct Run<'a> {
@@ -86,6 +88,8 @@ pub(super) struct Run<'a> {
     pub(super) room: usize,
     /// Bytes of paths kept with events.
     pub(super) names: Cell<usize>,
+    /// So many events come before there are too many of those for a program that has to be stopped.
+    pub(super) well_named: usize,
     /// Counts stops and bytes: a launch in which it stays the same is quiet.
     pub(super) activity: u64,
     pub(super) root_exit: Option<(Exit, Instant)>,
@@ -103,6 +107,10 @@ pub(super) struct Run<'a> {
     pub(super) tables_uncertain: bool,
     /// Where this one and the program are, as long as they take turns.
     pub(super) together: Option<OneProcessor>,
+    /// The same when they have parted, for the children of those who were just forking.
+    pub(super) parted: Option<OneProcessor>,
+    pub(super) forking: HashSet<i32>,
+    pub(super) turns: Turns,
 }
 
 impl<'a> Run<'a> {
@@ -153,6 +161,7 @@ impl<'a> Run<'a> {
             anonymous: 0,
             room: TRANSFER_BYTES,
             names: Cell::default(),
+            well_named: 0,
             activity: 0,
             root_exit: None,
             ending: None,
@@ -165,6 +174,9 @@ impl<'a> Run<'a> {
             refusals: 0,
             tables_uncertain: false,
             together,
+            parted: None,
+            forking: HashSet::new(),
+            turns: Turns::default(),
         }
     }
 
@@ -190,6 +202,9 @@ impl<'a> Run<'a> {
         if self.events.len() >= EVENTS || self.names.get() > NAME_BYTES {
             self.truncated = true;
             return None;
+        }
+        if self.names.get() <= NAME_BYTES_OF_STOPPED {
+            self.well_named = self.events.len() + 1;
         }
         let at = self.now();
         let startup = !self.members[process.0 as usize].main_began;

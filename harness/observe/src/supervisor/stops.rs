@@ -42,7 +42,10 @@ impl Run<'_> {
         }
         let signal = libc::WSTOPSIG(status);
         let resume = match status >> 16 {
-            libc::PTRACE_EVENT_SECCOMP => self.call_begins(tid, process),
+            libc::PTRACE_EVENT_SECCOMP => {
+                self.turn_ends(tid);
+                self.call_begins(tid, process)
+            }
             libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => self.forked(tid, process),
             libc::PTRACE_EVENT_EXEC => self.executed(tid, process),
             libc::PTRACE_EVENT_EXIT => self.exiting(tid, process),
@@ -63,6 +66,7 @@ impl Run<'_> {
 
     /// Lets a thread go on. One that died meanwhile is reported by waitpid.
     pub(super) fn resume(&mut self, tid: i32, how: Resume) {
+        self.turn_begins(tid);
         let _ = match how {
             Resume::Go(signal) => ptrace::go_on(tid, signal),
             Resume::ToCallExit => ptrace::to_call_exit(tid),
@@ -97,6 +101,7 @@ impl Run<'_> {
         let Ok(child) = ptrace::message(tid).map(|m| m as i32) else {
             return Some(resume);
         };
+        self.release_late(tid, child);
         // The flags are in the call that is under way; without it, /proc knows.
         let call = self.threads.get(&tid).and_then(|t| t.call.as_ref());
         let (flags, arguments) = match call.map(|call| (i64::from(call.sysno.0), call.arguments)) {

@@ -1,7 +1,7 @@
 //! Threads and processes as the tracer knows them.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::calls::Sysno;
 use crate::observation::{Descriptors, Disposition, ObjectId, Process, ProcessId};
@@ -27,6 +27,8 @@ pub(super) struct Thread {
     /// The call that a signal has broken off, which is made again by the kernel or by the program: the plan takes both
     /// for one.
     pub(super) broken_off: Option<InCall>,
+    /// When it last went on, if that matters.
+    pub(super) resumed: Option<Instant>,
 }
 
 /// A call between its entry and its exit.
@@ -51,6 +53,11 @@ impl InCall {
         self.forced.is_none() && !self.again && self.cut.is_none()
     }
 
+    /// It makes a process or a thread.
+    pub(super) fn forks(&self) -> bool {
+        matches!(i64::from(self.sysno.0), libc::SYS_fork | libc::SYS_vfork | libc::SYS_clone | libc::SYS_clone3)
+    }
+
     /// It asks for the same as another.
     fn repeats(&self, other: &InCall) -> bool {
         self.sysno == other.sysno && self.arguments == other.arguments
@@ -59,7 +66,7 @@ impl InCall {
 
 impl Thread {
     pub(super) fn new(process: ProcessId) -> Thread {
-        Thread { process, call: None, broken_off: None }
+        Thread { process, call: None, broken_off: None, resumed: None }
     }
 
     /// The call that this one makes again, if a signal has broken that off just before.

@@ -17,8 +17,8 @@ use crate::process_files;
 
 /// Bytes kept of all files together that are left.
 pub(super) const KEPT_IN_ALL: u64 = 32 << 20;
-/// The same of a program that had to be stopped: it has failed whatever it left, and is to be gone soon.
-pub(super) const KEPT_OF_STOPPED: u64 = 1 << 20;
+/// The same of a program that met a limit or had to be stopped: it has failed whatever it left, and is to be gone soon.
+pub(super) const KEPT_OF_FAILED: u64 = 1 << 20;
 /// Names listed, and how deep.
 const NAMES: usize = 4096;
 const DEPTH: usize = 32;

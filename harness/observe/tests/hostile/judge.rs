@@ -12,7 +12,7 @@ const AFTER_DEADLINE: Duration = Duration::from_millis(500);
 const LOAD: Duration = Duration::from_secs(2);
 
 /// Bytes of paths that may be kept of one launch; a program names files faster than anybody reads what is sent of it.
-const NAMED: usize = 17 << 20;
+const NAMED: usize = 2 << 20;
 
 /// How it went.
 pub struct Outcome {
