@@ -41,6 +41,8 @@ pub struct Observation {
     pub faults_hit: Vec<u32>,
     /// From the program's start to its end.
     pub wall: Duration,
+    /// From the program's start until nothing of it was left: no process, and nothing to be killed.
+    pub gone: Duration,
     /// When the clock of all these times stood still and for how long, because debug information was read while a thread
     /// was stopped. Sleeps, timers and other threads went on: what takes them a second may be shorter here by as much.
     pub left_out: Vec<(Duration, Duration)>,

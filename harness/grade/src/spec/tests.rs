@@ -119,6 +119,7 @@ fn nothing() -> Observation {
         actions_done: 0,
         faults_hit: Vec::new(),
         wall: Duration::ZERO,
+        gone: Duration::ZERO,
         left_out: Vec::new(),
         starved: Duration::ZERO,
         cpu: Duration::ZERO,

@@ -27,6 +27,7 @@ impl Run<'_> {
             self.root_exit.map_or_else(|| self.begin.elapsed(), |(_, at)| at.saturating_duration_since(self.begin));
         let survivors = if self.root_exit.is_some() { self.survivors() } else { Vec::new() };
         self.kill_all()?;
+        let gone = self.begin.elapsed();
         self.look_at_what_the_kernel_did();
         let over_limit = self
             .usage
@@ -72,6 +73,7 @@ impl Run<'_> {
             actions_done: self.actions.done(),
             faults_hit: self.faults.hits(),
             wall,
+            gone,
             left_out: self.left_out,
             starved: self.starved,
             cpu,

@@ -8,7 +8,7 @@ use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::look::{Snapshot, Task};
+use super::look::{Look, Snapshot, Task};
 use crate::arch;
 use crate::memory;
 use crate::observation::{Event, SourceLine, Stack, What};
@@ -66,6 +66,18 @@ impl Finder<'_> {
                 self.events.iter().rev().find(called).filter(|e| matches!(&e.what, What::Called { result: None, .. }))
             }
             _ => None,
+        }
+    }
+
+    /// A thread stops when it has a processor next: those that share few wait for that together, and then leave them to
+    /// whoever is still to stop.
+    pub(super) fn stop_those_who_run(&self, look: &Look) {
+        if self.asking == Asking::Traced {
+            let tasks = look.processes.iter().flat_map(|process| &process.tasks);
+            for task in tasks.filter(|task| task.state.letter == 'R') {
+                // It is asked, when its turn comes, whether it has stopped.
+                let _ = ptrace::interrupt(Pid::from_raw(task.tid));
+            }
         }
     }
 

@@ -73,6 +73,7 @@ pub(crate) fn explain(
         spaces: HashMap::new(),
         retries: RETRIES,
     };
+    finder.stop_those_who_run(question.look);
     let mut teller = Teller {
         look: question.look,
         tables: &tables,

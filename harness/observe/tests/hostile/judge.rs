@@ -17,8 +17,11 @@ const NAMED: usize = 2 << 20;
 /// How it went.
 pub struct Outcome {
     pub complaints: Vec<String>,
-    /// Beyond the deadline, if it came to that.
+    /// How long after its deadline nothing of it was left, if it came to that.
     pub late: Duration,
+    /// How long after that the caller had what was seen: on a machine under load it has to wait for a processor too, as
+    /// it has before the program starts.
+    pub returned: Duration,
     pub name: String,
 }
 
@@ -42,17 +45,25 @@ pub fn run(
     let begin = Instant::now();
     let seen = match observer.run(&launch) {
         Ok(seen) => seen,
-        Err(error) => return Outcome { complaints: vec![error.to_string()], late: Duration::ZERO, name },
+        Err(error) => {
+            return Outcome {
+                complaints: vec![error.to_string()],
+                late: Duration::ZERO,
+                returned: Duration::ZERO,
+                name,
+            };
+        }
     };
     let took = begin.elapsed();
-    let late = took.saturating_sub(launch.deadline + seen.starved);
+    let ends_by = launch.deadline + seen.starved;
+    let (late, returned) = (seen.gone.saturating_sub(ends_by), took.saturating_sub(ends_by));
     let mut complaints = Vec::new();
     let expected = program.expected(rung);
     if cut.is_none() && !is(&seen, expected) {
         complaints.push(format!("expected {expected}; {}", described(&seen)));
     }
-    if late > AFTER_DEADLINE + LOAD {
-        complaints.push(format!("took {took:?} with a deadline of {:?}", launch.deadline));
+    if returned > AFTER_DEADLINE + LOAD {
+        complaints.push(format!("took {took:?}, gone after {:?}, with a deadline of {ends_by:?}", seen.gone));
     }
     let kept = [&seen.stdout, &seen.stderr].map(|o| o.bytes.len() + o.tail.len()).into_iter().max().unwrap_or(0);
     if kept > 2 * launch.output_limit {
@@ -66,7 +77,7 @@ pub fn run(
         complaints.push("a link was followed: the victim's file is gone or changed".into());
     }
     complaints.extend(leftovers::processes(&mark));
-    Outcome { complaints, late, name }
+    Outcome { complaints, late, returned, name }
 }
 
 /// Bytes of the paths in what was seen to be opened.

@@ -116,13 +116,15 @@ fn many(
     }
     let complaints = outcomes.iter().map(|o| o.complaints.len()).sum();
     println!(
-        "rung {} {how} ({threads} thread(s)): {} launches in {:.1} s, {complaints} complaints; {} later than {ALLOWED:?} after the deadline; p99 {:?}, at most {:?} after it",
+        "rung {} {how} ({threads} thread(s)): {} launches in {:.1} s, {complaints} complaints; gone: {} later than {ALLOWED:?} after the deadline, p99 {:?}, at most {:?} after it; returned: {} later than that, at most {:?}",
         letter(rung),
         outcomes.len(),
         begin.elapsed().as_secs_f64(),
         late.iter().filter(|l| l.0 > ALLOWED).count(),
         late.get(late.len() * 99 / 100).copied().unwrap_or_default().0,
         late.last().copied().unwrap_or_default().0,
+        outcomes.iter().filter(|outcome| outcome.returned > ALLOWED).count(),
+        outcomes.iter().map(|outcome| outcome.returned).max().unwrap_or_default(),
     );
     for (name, (times, worst)) in most {
         println!("  {name}: later than that {times} times, at most {worst:?}");

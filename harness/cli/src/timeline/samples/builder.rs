@@ -30,6 +30,7 @@ impl Scenario {
             actions_done: 0,
             faults_hit: Vec::new(),
             wall: Duration::ZERO,
+            gone: Duration::ZERO,
             left_out: Vec::new(),
             cpu: Duration::ZERO,
             tracing: Tracing::On,
