@@ -1,6 +1,6 @@
 //! `05_pipes`: from parent to child, to the end.
 
-use observe::{Call, Ending, Exit, On, ProcessId};
+use observe::{Call, Ending, Exit, Hold, On, ProcessId, Schedule, Who};
 
 use super::Spec;
 use super::common::calls::{self, ROOT, pipes};
@@ -117,11 +117,19 @@ fn common_plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("no message", &[]),
         bad_usage("two messages", &["one", "two"]),
     ]);
-    let large = message_plan("the longest message", nonce.sentence(LONGEST_ARGUMENT)).coarse();
+    let mut large = message_plan("the longest message", nonce.sentence(LONGEST_ARGUMENT)).coarse();
+    large.launch.schedule = child_leaves_late();
     plans.push(large.judged_by(&["large-message"]).at(Stage::Hard));
     plans.extend(cuts(&plain, &[On::Pipe, On::Stdout]));
     plans.push(interrupted(&plain, &[On::Pipe, On::Stdout]));
     plans
+}
+
+/// The child lets go of the pipe, and ends, when its parent can do no more: whether a child that has read too little is
+/// gone before the rest is written would be chance otherwise, and with that who of the two fails.
+fn child_leaves_late() -> Schedule {
+    let closes = Hold::new(Who::Descendants, "close", 0).on(On::Pipe);
+    Schedule::Holds(vec![closes, Hold::new(Who::Descendants, "exit_group", 0)])
 }
 
 fn through_pipe(run: &Run) -> Finding {
