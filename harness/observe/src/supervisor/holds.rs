@@ -53,7 +53,7 @@ pub(super) struct Holds {
     /// Which of these moments was the last to be looked back at, and everybody's processor time then.
     looked_back: (Instant, Vec<Duration>),
     /// For how long threads that ended while somebody was held had been ready to run and had not been let.
-    delay_of_ended: Duration,
+    pub(super) delay_of_ended: Duration,
 }
 
 impl Holds {
@@ -200,7 +200,7 @@ impl Run<'_> {
     pub(super) fn step_holds(&mut self) {
         let Some(first) = self.holds.held.first() else { return };
         let waited = first.since.elapsed();
-        let late = waited > PATIENCE && waited > PATIENCE + self.delayed(self.holds.delay_of_ended);
+        let late = waited > PATIENCE && waited > PATIENCE + self.delayed();
         if self.holds.looked_back.0 != self.holds.progressed {
             self.holds.looked_back = (self.holds.progressed, self.members.iter().map(Member::cpu).collect());
         }

@@ -14,7 +14,6 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::run::Run;
-use super::tracee::{InCall, Thread};
 
 /// Who runs for longer than this from one watched call to the next computes, …
 const TURN: Duration = Duration::from_micros(500);
@@ -61,6 +60,11 @@ impl Drop for OneProcessor {
     }
 }
 
+/// Whether a call makes a process or a thread.
+fn forks(sysno: c_long) -> bool {
+    matches!(sysno, libc::SYS_fork | libc::SYS_vfork | libc::SYS_clone | libc::SYS_clone3)
+}
+
 /// How threads that are kept together take their turns.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
@@ -85,7 +89,7 @@ impl Run<'_> {
     /// asks and says of its processors is between it and the kernel.
     pub(super) fn part_before(&mut self, tid: i32, sysno: c_long) {
         match sysno {
-            libc::SYS_fork | libc::SYS_vfork | libc::SYS_clone | libc::SYS_clone3 if !self.launch.turns => self.part(),
+            _ if forks(sysno) && !self.launch.turns => self.part(),
             libc::SYS_io_uring_setup | libc::SYS_sched_setaffinity => self.part(),
             libc::SYS_sched_getaffinity => {
                 // The C library does, before `main`, and not for the sake of the answer.
@@ -113,10 +117,6 @@ impl Run<'_> {
         for tid in self.threads.keys().chain(self.early.keys()) {
             together.release(Pid::from_raw(*tid));
         }
-        let forks = |thread: &Thread| thread.call.as_ref().is_some_and(InCall::forks);
-        self.forking = self.threads.iter().filter(|(_, thread)| forks(thread)).map(|(tid, _)| *tid).collect();
-        together.leave();
-        self.parted = Some(together);
     }
 
     /// A thread goes on.
@@ -138,12 +138,17 @@ impl Run<'_> {
         }
     }
 
-    /// A child that its parent was just making when everybody was let go has its parent's processor still.
-    pub(super) fn release_late(&mut self, parent: i32, child: i32) {
-        if self.forking.remove(&parent)
-            && let Some(parted) = &self.parted
+    /// A child was just made. If everybody was let go meanwhile, it may still have the processor that its parent had.
+    pub(super) fn inherits(&self, parent: i32, child: i32) {
+        if !self.launch.turns || self.together.is_some() {
+            return;
+        }
+        let [parent, child] = [parent, child].map(Pid::from_raw);
+        if let (Ok(of_parent), Ok(of_child)) = (sched_getaffinity(parent), sched_getaffinity(child))
+            && of_parent != of_child
         {
-            parted.release(Pid::from_raw(child));
+            // One that is gone needs it no more.
+            let _ = sched_setaffinity(child, &of_parent);
         }
     }
 }

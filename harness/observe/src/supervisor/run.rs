@@ -1,7 +1,7 @@
 //! One launch from the supervisor's side: an event loop over stops of the program's threads, its streams and time.
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -107,9 +107,6 @@ pub(super) struct Run<'a> {
     pub(super) tables_uncertain: bool,
     /// Where this one and the program are, as long as they take turns.
     pub(super) together: Option<OneProcessor>,
-    /// The same when they have parted, for the children of those who were just forking.
-    pub(super) parted: Option<OneProcessor>,
-    pub(super) forking: HashSet<i32>,
     pub(super) turns: Turns,
 }
 
@@ -174,8 +171,6 @@ impl<'a> Run<'a> {
             refusals: 0,
             tables_uncertain: false,
             together,
-            parted: None,
-            forking: HashSet::new(),
             turns: Turns::default(),
         }
     }
@@ -341,11 +336,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// For how long its threads, one after the other, and its tracer have been ready and waited for a processor, and
-    /// those that have ended, who did for this long; up to the same bound.
-    pub(super) fn delayed(&mut self, ended: Duration) -> Duration {
+    /// For how long its threads, one after the other, those that have ended during a hold and its tracer have been ready
+    /// and waited for a processor; up to the same bound.
+    pub(super) fn delayed(&mut self) -> Duration {
         let delays: Duration = self.tasks().iter().map(|(pid, tid)| process_files::thread_delay(*pid, *tid)).sum();
-        let delays = delays + ended + own_delay().saturating_sub(self.delay_before);
+        let delays = delays + self.holds.delay_of_ended + own_delay().saturating_sub(self.delay_before);
         delays.min(self.launch.deadline.saturating_mul(PUT_OFF))
     }
 

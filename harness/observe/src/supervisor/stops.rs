@@ -101,7 +101,7 @@ impl Run<'_> {
         let Ok(child) = ptrace::message(tid).map(|m| m as i32) else {
             return Some(resume);
         };
-        self.release_late(tid, child);
+        self.inherits(tid, child);
         // The flags are in the call that is under way; without it, /proc knows.
         let call = self.threads.get(&tid).and_then(|t| t.call.as_ref());
         let (flags, arguments) = match call.map(|call| (i64::from(call.sysno.0), call.arguments)) {

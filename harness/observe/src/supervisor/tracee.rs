@@ -53,11 +53,6 @@ impl InCall {
         self.forced.is_none() && !self.again && self.cut.is_none()
     }
 
-    /// It makes a process or a thread.
-    pub(super) fn forks(&self) -> bool {
-        matches!(i64::from(self.sysno.0), libc::SYS_fork | libc::SYS_vfork | libc::SYS_clone | libc::SYS_clone3)
-    }
-
     /// It asks for the same as another.
     fn repeats(&self, other: &InCall) -> bool {
         self.sysno == other.sysno && self.arguments == other.arguments

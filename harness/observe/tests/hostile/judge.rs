@@ -19,8 +19,8 @@ pub struct Outcome {
     pub complaints: Vec<String>,
     /// How long after its deadline nothing of it was left, if it came to that.
     pub late: Duration,
-    /// How long after that the caller had what was seen: on a machine under load it has to wait for a processor too, as
-    /// it has before the program starts.
+    /// How long after its deadline the caller had what was seen: on a machine under load it has to wait for a processor
+    /// too, as it has before the program starts.
     pub returned: Duration,
     pub name: String,
 }
