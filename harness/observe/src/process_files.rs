@@ -5,6 +5,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use libc::c_long;
+
+use crate::memory;
+
 /// State of one thread at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ThreadState {
@@ -16,10 +20,9 @@ pub(crate) struct ThreadState {
     pub(crate) switches: u64,
     /// Processor time.
     pub(crate) cpu: Duration,
+    /// It waits, uninterruptibly, for a child that it has made by vfork.
+    vforked: bool,
 }
-
-/// Calls in which a parent waits, uninterruptibly, for the child of a vfork.
-const VFORKS: [i64; 3] = [libc::SYS_vfork, libc::SYS_clone, libc::SYS_clone3];
 
 impl ThreadState {
     /// It has ended, and nobody has taken note of that.
@@ -27,14 +30,10 @@ impl ThreadState {
         matches!(self.letter, 'Z' | 'X')
     }
 
-    /// It sleeps until something happens, or is stopped. Uninterruptible sleep counts only in vfork: elsewhere the
-    /// kernel ends it soon (a page is read from the disk), and the program goes on.
+    /// It sleeps until something happens, or is stopped. Uninterruptible sleep counts only where it is for the child of
+    /// a vfork: elsewhere the kernel ends it soon (a page is read from the disk, a lock is free), and the program goes on.
     pub(crate) fn blocked(&self) -> bool {
-        match self.letter {
-            'S' | 'T' | 'Z' | 'X' => true,
-            'D' => self.call.is_some_and(|(number, _)| VFORKS.contains(&i64::from(number))),
-            _ => false,
-        }
+        matches!(self.letter, 'S' | 'T' | 'Z' | 'X') || self.vforked
     }
 }
 
@@ -78,7 +77,23 @@ pub(crate) fn thread_state(pid: i32, tid: i32) -> Option<ThreadState> {
         .filter_map(|l| l.split_once("ctxt_switches:"))
         .filter_map(|(_, n)| n.trim().parse::<u64>().ok())
         .sum();
-    Some(ThreadState { letter, call, switches, cpu: thread_cpu(pid, tid) })
+    // Before it has the child, it may be kept waiting for a lock.
+    let vforked = letter == 'D'
+        && call.is_some_and(|(number, arguments)| is_vfork(tid, number.into(), arguments))
+        && !children_of_thread(pid, tid).is_empty();
+    Some(ThreadState { letter, call, switches, cpu: thread_cpu(pid, tid), vforked })
+}
+
+/// Whether a call makes a child for whose end, or exec, its caller waits.
+pub(crate) fn is_vfork(tid: i32, number: c_long, arguments: [u64; 6]) -> bool {
+    let flags = match number {
+        libc::SYS_vfork => return true,
+        libc::SYS_clone => arguments[0],
+        // The first word of its arguments.
+        libc::SYS_clone3 => memory::word(tid, arguments[0]).unwrap_or(0),
+        _ => 0,
+    };
+    flags & libc::CLONE_VFORK as u64 != 0
 }
 
 fn parse_syscall(line: &str) -> Option<(u32, [u64; 6])> {
@@ -127,11 +142,12 @@ pub(crate) fn threads(pid: i32) -> Vec<i32> {
 
 /// Children of a process, by all its threads.
 pub(crate) fn children(pid: i32) -> Vec<i32> {
-    threads(pid)
-        .into_iter()
-        .filter_map(|tid| fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).ok())
-        .flat_map(|line| line.split_ascii_whitespace().filter_map(|w| w.parse().ok()).collect::<Vec<i32>>())
-        .collect()
+    threads(pid).into_iter().flat_map(|tid| children_of_thread(pid, tid)).collect()
+}
+
+fn children_of_thread(pid: i32, tid: i32) -> Vec<i32> {
+    let line = fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).unwrap_or_default();
+    line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
 /// All descendants of a process that are still to be found.
@@ -291,4 +307,75 @@ fn parse_region(line: &str) -> Option<Region> {
         inode,
         path,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
+    use std::ptr;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Instant;
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::gettid;
+
+    use super::*;
+
+    #[test]
+    fn a_fork_alone_waits_for_no_child() {
+        let (as_fork_does, as_spawn_does) =
+            (libc::CLONE_CHILD_SETTID | libc::SIGCHLD, libc::CLONE_VM | libc::CLONE_VFORK);
+        let first = |flags: i32| [flags as u64, 0, 0, 0, 0, 0];
+        assert!(!is_vfork(0, libc::SYS_clone, first(as_fork_does)));
+        assert!(is_vfork(0, libc::SYS_clone, first(as_spawn_does)));
+        assert!(!is_vfork(0, libc::SYS_fork, [u64::MAX; 6]));
+        assert!(is_vfork(0, libc::SYS_vfork, [0; 6]));
+        let own = std::process::id().cast_signed();
+        for (flags, waits) in [(as_fork_does, false), (as_spawn_does, true)] {
+            let arguments = first(flags);
+            assert_eq!(is_vfork(own, libc::SYS_clone3, [arguments.as_ptr().expose_provenance() as u64; 6]), waits);
+        }
+    }
+
+    #[test]
+    fn who_waits_for_the_child_of_a_vfork_is_blocked() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let fifo = directory.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).expect("a FIFO");
+        let path = CString::new(fifo.as_os_str().as_bytes()).expect("a path");
+        let (told, id) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                told.send(gettid().as_raw()).expect("somebody listens");
+                let program = c"/bin/true".as_ptr();
+                let (arguments, environment) = ([program.cast_mut(), ptr::null_mut()], [ptr::null_mut()]);
+                let mut child = 0;
+                // SAFETY: every pointer is to a value that lives until the call has returned. The child opens the FIFO,
+                // and waits for a writer, before it becomes another program.
+                unsafe {
+                    let mut actions = std::mem::zeroed();
+                    libc::posix_spawn_file_actions_init(&mut actions);
+                    libc::posix_spawn_file_actions_addopen(&mut actions, 0, path.as_ptr(), libc::O_RDONLY, 0);
+                    let (arguments, environment) = (arguments.as_ptr(), environment.as_ptr());
+                    let failed = libc::posix_spawn(&mut child, program, &actions, ptr::null(), arguments, environment);
+                    libc::posix_spawn_file_actions_destroy(&mut actions);
+                    assert_eq!(failed, 0);
+                    libc::waitpid(child, ptr::null_mut(), 0);
+                }
+            });
+            let parent = id.recv().expect("its number");
+            let begin = Instant::now();
+            let seen = loop {
+                let state = thread_state(std::process::id().cast_signed(), parent).expect("the thread lives");
+                if state.letter == 'D' && state.blocked() || begin.elapsed() > Duration::from_secs(20) {
+                    break state;
+                }
+            };
+            let writer = File::options().write(true).open(&fifo).expect("the child reads");
+            drop(writer);
+            assert!(seen.letter == 'D' && seen.blocked(), "{seen:?}");
+        });
+    }
 }

@@ -9,6 +9,7 @@ use libc::c_long;
 
 use super::look::{Kind, Open, Snapshot, Tables, Task};
 use crate::memory;
+use crate::process_files;
 
 /// One descriptor of a poll, select or epoll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,18 +87,10 @@ pub(super) fn wait_of(process: &Snapshot, task: &Task, tables: &Tables, resumed:
         libc::SYS_restart_syscall => c_long::from(resumed.unwrap_or(number)),
         number => number,
     };
-    let flags = match number {
-        libc::SYS_vfork => libc::CLONE_VFORK as u64,
-        libc::SYS_clone => a[0],
-        // The first word of its arguments.
-        libc::SYS_clone3 => memory::word(task.tid, a[0]).unwrap_or(0),
-        _ => 0,
-    };
-    let vfork = flags & libc::CLONE_VFORK as u64 != 0;
     match task.state.letter {
         'R' => Wait::Running,
         // The wait of vfork cannot be interrupted; any other such wait is for a device or a moment.
-        'D' if vfork => Wait::Vfork,
+        'D' if process_files::is_vfork(task.tid, number, a) => Wait::Vfork,
         'S' => transfer(process, tables, number, a)
             .or_else(|| naming(process, task.tid, number, a))
             .or_else(|| synchronisation(process.pid, task.tid, tables, number, a))
