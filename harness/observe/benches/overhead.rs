@@ -25,8 +25,10 @@ const FORK: &str = "--fork";
 const FILTER: &str = "--filter";
 const STOP: &str = "--stop";
 
-/// One-byte reads, and as many writes.
+/// Reads, and as many writes, …
 const TRANSFERS: usize = 500_000;
+/// … of a byte, in which a call is nearly all of the time, or of what programs that have much to move take.
+const SIZES: [(&str, usize); 2] = [("a byte", 1), ("4 KiB", 4096)];
 /// The same where each is asked about.
 const ASKED: usize = 25_000;
 const CHILDREN: usize = 500;
@@ -37,9 +39,11 @@ fn main() -> ExitCode {
     observe::supervise_if_asked();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     match arguments.first().map(String::as_str) {
-        Some(COPY) => copy(arguments[1].parse().expect("a count")),
+        Some(COPY) => {
+            copy(arguments[1].parse().expect("a count"), arguments.get(2).map_or(1, |n| n.parse().expect("bytes")))
+        }
         Some(FORK) => fork(),
-        Some(FILTER) => return filtered(&arguments[1]),
+        Some(FILTER) => return filtered(&arguments[1..]),
         Some(STOP) => stopped(&arguments[1..]),
         pairs => {
             let pairs = pairs.map_or(11, |text| text.parse().expect("how many pairs of runs"));
@@ -49,14 +53,14 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Reads a byte and writes it, over and over.
-fn copy(count: usize) {
+/// Reads so many bytes and writes them, over and over.
+fn copy(count: usize, size: usize) {
     let zero = std::fs::File::open("/dev/zero").expect("/dev/zero");
     let null = std::fs::OpenOptions::new().write(true).open("/dev/null").expect("/dev/null");
-    let mut byte = [0_u8];
+    let mut bytes = vec![0_u8; size];
     for _ in 0..count {
-        nix::unistd::read(&zero, &mut byte).expect("a byte");
-        nix::unistd::write(&null, &byte).expect("room");
+        nix::unistd::read(&zero, &mut bytes).expect("bytes");
+        nix::unistd::write(&null, &bytes).expect("room");
     }
 }
 
@@ -89,10 +93,10 @@ fn filter(calls: &[libc::c_long], action: SeccompAction) -> BpfProgram {
 }
 
 /// Becomes the copying program under a filter by which no call of it ever stops.
-fn filtered(count: &str) -> ExitCode {
+fn filtered(arguments: &[String]) -> ExitCode {
     let filter = filter(&[libc::SYS_swapon], SeccompAction::Errno(libc::EPERM as u32));
     apply_filter(&filter).expect("a filter in place");
-    let error = Command::new("/proc/self/exe").args([COPY, count]).exec();
+    let error = Command::new("/proc/self/exe").arg(COPY).args(arguments).exec();
     panic!("{error}");
 }
 
@@ -286,16 +290,21 @@ fn compare(count: usize) -> ExitCode {
     let ratio = |a: f64, b: f64| a / b;
     println!("The median, and the half in the middle, of {count} alternating pairs.");
 
-    let whole = [COPY, &TRANSFERS.to_string()];
-    let r = pairs(count, || observed(&whole, |_| {}), || bare(&whole), ratio);
-    report("a million reads and writes, not asked about: to bare", r, "at most 1.15", &|r| r <= 1.15);
-    let r = pairs(count, || bare(&[FILTER, whole[1]]), || bare(&whole), ratio);
-    told("    floor: a filter that lets everything pass, without a tracer: to bare", r);
+    let transfers = TRANSFERS.to_string();
+    for (name, size) in SIZES {
+        let whole = [COPY, &transfers, &size.to_string()];
+        let r = pairs(count, || observed(&whole, |_| {}), || bare(&whole), ratio);
+        let what = format!("a million reads and writes of {name}, not asked about: to bare");
+        report(&what, r, "at most 1.15", &|r| r <= 1.15);
+        let r = pairs(count, || bare(&[FILTER, whole[1], whole[2]]), || bare(&whole), ratio);
+        told("    floor: a filter that lets everything pass, without a tracer: to bare", r);
+    }
+    let whole = [COPY, &transfers];
 
     // Without a box: what keeps a program in costs the same whether or not anybody looks.
     let looked_at = |l: &mut Launch| (l.watch.trace, l.here) = (false, true);
     let r = pairs(count, || observed(&whole, looked_at), || bare(&whole), ratio);
-    report("the same, watched through /proc alone: to bare", r, "at most 1.05", &|r| r <= 1.05);
+    report("those of a byte, watched through /proc alone: to bare", r, "at most 1.05", &|r| r <= 1.05);
 
     let forks = [FORK];
     let r = pairs(count, || observed(&forks, |l| l.turns = true), || bare(&forks), ratio);
