@@ -81,7 +81,7 @@ pub(crate) fn thread_state(pid: i32, tid: i32) -> Option<ThreadState> {
     let vforked = letter == 'D'
         && call.is_some_and(|(number, arguments)| is_vfork(tid, number.into(), arguments))
         && !children_of_thread(pid, tid).is_empty();
-    Some(ThreadState { letter, call, switches, cpu: thread_cpu(pid, tid), vforked })
+    Some(ThreadState { letter, call, switches, cpu: Times::of(pid, tid).cpu, vforked })
 }
 
 /// Whether a call makes a child for whose end, or exec, its caller waits.
@@ -106,20 +106,23 @@ fn parse_syscall(line: &str) -> Option<(u32, [u64; 6])> {
     u32::try_from(number).ok().map(|n| (n, arguments))
 }
 
-/// Processor time of one thread, from the scheduler's own count in nanoseconds.
-pub(crate) fn thread_cpu(pid: i32, tid: i32) -> Duration {
-    task_file(pid, tid, "schedstat")
-        .and_then(|s| s.split_ascii_whitespace().next()?.parse().ok())
-        .map(Duration::from_nanos)
-        .unwrap_or_default()
+/// What the scheduler has counted of one thread; nothing if it is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// Processor time.
+    pub(crate) cpu: Duration,
+    /// For how long it was ready to run and was not let, until it last was.
+    pub(crate) delay: Duration,
 }
 
-/// For how long a thread was ready to run and was not let.
-pub(crate) fn thread_delay(pid: i32, tid: i32) -> Duration {
-    task_file(pid, tid, "schedstat")
-        .and_then(|s| s.split_ascii_whitespace().nth(1)?.parse().ok())
-        .map(Duration::from_nanos)
-        .unwrap_or_default()
+impl Times {
+    pub(crate) fn of(pid: i32, tid: i32) -> Times {
+        let line = task_file(pid, tid, "schedstat").unwrap_or_default();
+        let mut nanoseconds =
+            line.split_ascii_whitespace().map_while(|word| word.parse().ok().map(Duration::from_nanos));
+        let mut next = || nanoseconds.next().unwrap_or_default();
+        Times { cpu: next(), delay: next() }
+    }
 }
 
 /// Processor time of a process, all its threads together; none if it is gone.

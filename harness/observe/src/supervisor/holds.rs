@@ -8,7 +8,7 @@ use super::run::Run;
 use super::tracee::{Member, Resume};
 use crate::observation::{ProcessId, What};
 use crate::plan::{Hold, Launch, Schedule, Side};
-use crate::process_files;
+use crate::process_files::{self, Times};
 
 /// Others that never block (they spin) do not keep a thread for longer than this after they last got anything done, …
 const LONGEST: Duration = Duration::from_millis(300);
@@ -123,7 +123,7 @@ impl Holds {
     /// Threads end: what the machine kept from them has made the hold last all the same.
     pub(super) fn ends(&mut self, pid: i32, threads: impl IntoIterator<Item = i32>) {
         if self.any() {
-            let delays = threads.into_iter().map(|tid| process_files::thread_delay(pid, tid));
+            let delays = threads.into_iter().map(|tid| Times::of(pid, tid).delay);
             self.delay_of_ended += delays.sum::<Duration>();
         }
     }

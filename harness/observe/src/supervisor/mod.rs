@@ -23,6 +23,7 @@ pub(crate) mod root;
 mod run;
 mod scratch;
 pub(crate) mod stacks;
+mod starved;
 mod stops;
 mod streams;
 mod tracee;

@@ -16,6 +16,7 @@ use super::forks::Forks;
 use super::holds::Holds;
 use super::interfere::Faults;
 use super::processors::{OneProcessor, Turns};
+use super::starved::{Waiting, own_delay};
 use super::streams::Streams;
 use super::tracee::{Member, Thread};
 use super::usage::Usage;
@@ -29,8 +30,6 @@ use crate::process_files;
 use crate::symbols::Images;
 use crate::waits;
 
-/// On a machine that does not let it run, a launch is given its deadline so many times more.
-const PUT_OFF: u32 = 2;
 /// How often a quiet launch is looked at for a deadlock.
 pub(super) const GLANCE: Duration = Duration::from_millis(20);
 /// How often held processes are looked at.
@@ -66,13 +65,14 @@ pub(super) struct Run<'a> {
     /// The program's start, later by whatever time is not the program's.
     pub(super) begin: Instant,
     /// The deadline.
-    killed_at: Option<Instant>,
+    pub(super) killed_at: Option<Instant>,
     /// What it was put off by.
     pub(super) starved: Duration,
     /// When its clock stood still, and for how long.
     pub(super) left_out: Vec<(Duration, Duration)>,
     /// The supervisor's own waiting for a processor when the launch began.
-    delay_before: Duration,
+    pub(super) delay_before: Duration,
+    pub(super) waiting: Waiting,
     pub(super) threads: HashMap<i32, Thread>,
     pub(super) members: Vec<Member>,
     /// Stops of threads whose birth has not been announced yet.
@@ -146,6 +146,7 @@ impl<'a> Run<'a> {
             starved: Duration::ZERO,
             left_out: Vec::new(),
             delay_before: own_delay(),
+            waiting: Waiting::default(),
             threads: HashMap::new(),
             members: vec![root],
             early: HashMap::new(),
@@ -240,6 +241,7 @@ impl<'a> Run<'a> {
             self.step_actions();
             self.step_holds();
             self.look_at_usage();
+            self.look_who_waits();
             if self.over() {
                 break true;
             }
@@ -322,30 +324,8 @@ impl<'a> Run<'a> {
         self.usage.over().is_some()
     }
 
-    /// The deadline is for the program, not for a machine that does not let it run: time in which one of its threads or
-    /// its tracer was ready and waited for a processor is added, less what the launch got meanwhile; up to a bound.
-    fn put_off(&mut self) {
-        let tasks = self.tasks();
-        let ready = tasks.iter().map(|(pid, tid)| process_files::thread_delay(*pid, *tid)).max().unwrap_or_default();
-        let got: Duration = tasks.iter().map(|(pid, tid)| process_files::thread_cpu(*pid, *tid)).sum();
-        let waited = ready + own_delay().saturating_sub(self.delay_before);
-        let starved = waited.saturating_sub(got).min(self.launch.deadline.saturating_mul(PUT_OFF));
-        if starved > self.starved + GLANCE {
-            self.killed_at = self.killed_at.map(|at| at + (starved - self.starved));
-            self.starved = starved;
-        }
-    }
-
-    /// For how long its threads, one after the other, those that have ended during a hold and its tracer have been ready
-    /// and waited for a processor; up to the same bound.
-    pub(super) fn delayed(&mut self) -> Duration {
-        let delays: Duration = self.tasks().iter().map(|(pid, tid)| process_files::thread_delay(*pid, *tid)).sum();
-        let delays = delays + self.holds.delay_of_ended + own_delay().saturating_sub(self.delay_before);
-        delays.min(self.launch.deadline.saturating_mul(PUT_OFF))
-    }
-
     /// Its threads, each with its process.
-    fn tasks(&mut self) -> Vec<(i32, i32)> {
+    pub(super) fn tasks(&mut self) -> Vec<(i32, i32)> {
         let threads = |pid: i32| process_files::threads(pid).into_iter().map(move |tid| (pid, tid));
         self.living().into_iter().flat_map(threads).collect()
     }
@@ -414,12 +394,6 @@ impl<'a> Run<'a> {
             self.root_exit = Some((exit, Instant::now()));
         }
     }
-}
-
-/// For how long this process was ready to run and was not let.
-fn own_delay() -> Duration {
-    let pid = std::process::id().cast_signed();
-    process_files::thread_delay(pid, pid)
 }
 
 /// While it lives, SIGALRM interrupts every wait that lasts.

@@ -9,7 +9,7 @@ use crate::calls::Sysno;
 use crate::hang::{Culprit, Waiter};
 use crate::objects::Registry;
 use crate::observation::{Event, ObjectId, ProcessId};
-use crate::process_files;
+use crate::process_files::Times;
 
 /// Descriptors named as culprits of one wait, at most.
 const CULPRITS: usize = 16;
@@ -215,8 +215,7 @@ impl Teller<'_> {
     }
 
     fn runs(&self, told: &mut Told, process: &Snapshot, task: &Task) {
-        let got = process_files::thread_cpu(process.pid, task.tid);
-        let waited = process_files::thread_delay(process.pid, task.tid);
+        let Times { cpu: got, delay: waited } = Times::of(process.pid, task.tid);
         // One that has hardly had the processor only waits its turn on a busy machine.
         if waited > NOTICED && waited > got * HARDLY {
             let (got, waited) = (got.as_secs_f64(), waited.as_secs_f64());
