@@ -29,8 +29,8 @@ impl Waiting {
 }
 
 impl Run<'_> {
-    /// Notes who is ready and does not run: often enough not to miss that one has slept meanwhile, and only when half of
-    /// the time has gone, which most launches are over before.
+    /// Notes who is ready and does not run: whoever has slept meanwhile has run before that, and has another account. Only
+    /// when half of the time has gone, which most launches are over before.
     pub(super) fn look_who_waits(&mut self) {
         let now = Instant::now();
         let early = self.killed_at.is_none_or(|at| now + self.launch.deadline / 2 < at);
