@@ -1,5 +1,6 @@
 //! From an instruction pointer to a line of the program's own source: ELF images, stack unwinding, line tables.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
@@ -115,20 +116,17 @@ impl Image {
     }
 
     fn look_up(&self, address: u64) -> Vec<Place> {
-        let mut places = Vec::new();
         let Some(lines) = &self.lines else {
-            return places;
+            return Vec::new();
         };
-        if let Ok(mut frames) = lines.find_frames(address) {
-            while let Ok(Some(frame)) = frames.next() {
-                let function =
-                    frame.function.and_then(|f| f.demangle().ok().map(|n| short_name(&n))).unwrap_or_default();
-                let own = frame.location.and_then(|l| {
-                    let file = l.file?;
-                    is_own(file).then(|| SourceLine { file: file.to_owned(), line: l.line.unwrap_or(0) })
-                });
-                places.push(Place { function, own });
-            }
+        let frames = frames_at(lines, address);
+        let mut places: Vec<Place> = Vec::new();
+        for (n, (function, location)) in frames.iter().enumerate() {
+            let own = location.as_ref().filter(|l| is_own(&l.file)).and_then(|l| {
+                let line = l.line.or_else(|| line_before(lines, address, function, frames.len() - n))?;
+                Some(SourceLine { file: l.file.clone(), line })
+            });
+            places.push(Place { function: short_name(function), own });
         }
         if places.iter().all(|p| p.function.is_empty())
             && let Some(symbol) = lines.find_symbol(address)
@@ -141,6 +139,39 @@ impl Image {
         }
         places
     }
+}
+
+/// Where a frame is, as the line table has it.
+struct Location {
+    file: String,
+    /// None at instructions that the compiler has added, which stand for no line.
+    line: Option<u32>,
+}
+
+/// The functions that an instruction is in, each with its place, from the innermost that was inlined outwards.
+fn frames_at(lines: &addr2line::Loader, address: u64) -> Vec<(String, Option<Location>)> {
+    let mut found = Vec::new();
+    if let Ok(mut frames) = lines.find_frames(address) {
+        while let Ok(Some(frame)) = frames.next() {
+            let name = frame.function.and_then(|f| f.demangle().ok().map(Cow::into_owned)).unwrap_or_default();
+            let place = frame.location.and_then(|l| Some(Location { file: l.file?.to_owned(), line: l.line }));
+            found.push((name, place));
+        }
+    }
+    found
+}
+
+/// The line of the last instruction before this one that has any, in the same function: `depth` is how deep that is
+/// inlined.
+fn line_before(lines: &addr2line::Loader, address: u64, function: &str, depth: usize) -> Option<u32> {
+    let begin = lines.find_symbol_info(address)?.address();
+    let rows: Vec<u64> = lines.find_location_range(begin, address).ok()?.map(|(row, ..)| row).collect();
+    rows.into_iter().rev().find_map(|row| {
+        let mut frames = frames_at(lines, row);
+        let same = frames.len().checked_sub(depth)?;
+        let (name, place) = frames.swap_remove(same);
+        place.filter(|_| name == function)?.line
+    })
 }
 
 impl ModuleSectionInfo<Section> for &Image {
@@ -420,5 +451,26 @@ impl AddressSpace {
             }
         }
         (line, functions.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody can go to line 0 of a file.
+    #[test]
+    fn instructions_without_a_line_are_at_the_line_before() {
+        let image = Image::open("/proc/self/exe".into()).expect("an image");
+        let lines = image.lines.as_ref().expect("line tables");
+        let (text, _) = &image.sections[".text".as_bytes()];
+        let rows = lines.find_location_range(text.start, text.end).expect("rows");
+        let without = |(_, _, l): &(u64, u64, addr2line::Location<'_>)| l.line.is_none() && l.file.is_some_and(is_own);
+        let without: Vec<u64> = rows.filter(without).map(|(row, ..)| row).take(200).collect();
+        assert!(!without.is_empty(), "the compiler gives each instruction a line: what is this test to be tried on?");
+        let told = without.iter().map(|row| image.places(*row).first().and_then(|p| p.own.clone()));
+        let told: Vec<SourceLine> = told.flatten().collect();
+        assert!(told.len() * 10 >= without.len() * 9, "{} of {} have a line", told.len(), without.len());
+        assert_eq!(told.iter().find(|line| line.line == 0), None);
     }
 }
