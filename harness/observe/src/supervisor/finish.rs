@@ -128,6 +128,15 @@ impl Run<'_> {
         };
         let namespaced = self.rung == Rung::F && !self.launch.here;
         let all_at_once = !namespaced && self.started.signal_all(Signal::SIGKILL);
+        if namespaced {
+            kill(guardian.as_raw());
+        }
+        // Whoever is known need not wait until the guardian has a processor to end on. The number of a tracee is
+        // nobody else's until it has been waited for.
+        for tid in self.threads.keys().chain(self.early.keys()) {
+            let _ = super::ptrace::without_exit_stop(*tid);
+            kill(*tid);
+        }
         loop {
             for tid in self.threads.keys().chain(self.early.keys()) {
                 if !namespaced && !all_at_once {
@@ -144,9 +153,6 @@ impl Run<'_> {
                     group.kill();
                 }
                 put_down(guardian.as_raw());
-            }
-            if namespaced {
-                kill(guardian.as_raw());
             }
             if self.reap_the_dying(namespaced) || !namespaced && self.started.only_guardian() {
                 return Ok(());
@@ -172,7 +178,8 @@ impl Run<'_> {
                     // It may have been born since the others were killed.
                     let _ = nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL);
                 }
-                // The last stop of a dying thread.
+                // The last stop of a dying thread, or one before: then this is the last.
+                let _ = super::ptrace::without_exit_stop(pid);
                 let _ = super::ptrace::go_on(pid, 0);
             } else {
                 self.threads.remove(&pid);
