@@ -7,7 +7,11 @@ use super::tracee::Member;
 use crate::observation::{Descriptors, Ending, ProcessId, Tracing};
 use crate::plan::Rung;
 use crate::process_files;
+use crate::symbols::AddressSpace;
 use crate::waits::{self, Asking, Question, Surroundings};
+
+/// The launch is to be over soon after its deadline, wherever its threads are.
+const ASKING: Duration = Duration::from_millis(150);
 
 impl Run<'_> {
     /// Nothing has happened between two looks, and nothing can.
@@ -89,6 +93,27 @@ impl Run<'_> {
         }
     }
 
+    /// Reads what tells lines from addresses ahead of the deadline: to map a file waits for the kernel's lock on all
+    /// mappings of that file, and where many launches begin and end, the C library's is seldom free.
+    pub(super) fn read_code(&mut self) {
+        if self.asking() != Asking::Never
+            && let Some(program) = self.living().first()
+        {
+            let mut space = AddressSpace::default();
+            space.reload(*program, self.images, self.program);
+            space.warm_up();
+        }
+    }
+
+    /// How its running threads may be asked where they are.
+    fn asking(&self) -> Asking {
+        match (&self.tracing, self.rung) {
+            (Tracing::On, _) => Asking::Traced,
+            (Tracing::NotAsked, Rung::F | Rung::K) => Asking::Attach,
+            _ => Asking::Never,
+        }
+    }
+
     pub(super) fn diagnose(&mut self, proven: bool) {
         let living = self.living();
         if !self.traced() {
@@ -105,11 +130,8 @@ impl Run<'_> {
             transfers: self.launch.watch.transfers && self.traced(),
             now: self.now(),
             proven,
-            asking: match (&self.tracing, self.rung) {
-                (Tracing::On, _) => Asking::Traced,
-                (Tracing::NotAsked, Rung::F | Rung::K) => Asking::Attach,
-                _ => Asking::Never,
-            },
+            asking: self.asking(),
+            patience: ASKING,
             born: members.len(),
             names: &[],
             program: self.program,

@@ -30,14 +30,17 @@ impl Waiting {
 
 impl Run<'_> {
     /// Notes who is ready and does not run: whoever has slept meanwhile has run before that, and has another account. Only
-    /// when half of the time has gone, which most launches are over before.
+    /// when half of the time has gone, which most launches are over before; then the code is read as well, once, for what
+    /// there may be to explain.
     pub(super) fn look_who_waits(&mut self) {
         let now = Instant::now();
         let early = self.killed_at.is_none_or(|at| now + self.launch.deadline / 2 < at);
         if early || self.waiting.looked.is_some_and(|looked| now < looked + GLANCE) {
             return;
         }
-        self.waiting.looked = Some(now);
+        if self.waiting.looked.replace(now).is_none() {
+            self.read_code();
+        }
         let mut since = HashMap::new();
         for (pid, tid) in self.tasks() {
             if process_files::letter(pid, tid) == Some('R') {

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
+use nix::poll::ppoll;
 use nix::sys::ptrace;
+use nix::sys::signal::SigSet;
+use nix::sys::time::TimeSpec;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -50,6 +53,9 @@ pub(super) struct Finder<'a> {
     pub(super) spaces: HashMap<i32, AddressSpace>,
     /// How often, in all, a thread that was awake may be looked at again.
     pub(super) retries: u32,
+    /// How long, in all, running threads are waited for: those that have not stopped by then are told without their
+    /// lines.
+    pub(super) patience: Duration,
 }
 
 impl Finder<'_> {
@@ -131,38 +137,45 @@ impl Finder<'_> {
         best
     }
 
-    fn running_at(&self, tid: i32) -> Option<(u64, u64, Option<u64>)> {
+    fn running_at(&mut self, tid: i32) -> Option<(u64, u64, Option<u64>)> {
         let thread = Pid::from_raw(tid);
         match self.asking {
             Asking::Never => return None,
             Asking::Traced => {}
             Asking::Attach => ptrace::seize(thread, ptrace::Options::empty()).ok()?,
         }
-        let pointers = registers_when_stopped(thread).map(|(ip, sp, bp)| (ip, sp, Some(bp)));
+        let begin = Instant::now();
+        let pointers = self.registers_when_stopped(thread).map(|(ip, sp, bp)| (ip, sp, Some(bp)));
+        self.patience = self.patience.saturating_sub(begin.elapsed());
         if self.asking == Asking::Attach {
             // One that has ended meanwhile needs no detaching.
             let _ = ptrace::detach(thread, None);
         }
         pointers
     }
-}
 
-/// Stops a traced thread and reads where it is. It stays stopped.
-fn registers_when_stopped(thread: Pid) -> Option<(u64, u64, u64)> {
-    const PATIENCE: Duration = Duration::from_millis(500);
-    // A thread that is stopped already needs no interruption.
-    let _ = ptrace::interrupt(thread);
-    let begin = Instant::now();
-    loop {
-        match waitpid(thread, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) if begin.elapsed() < PATIENCE => {
-                if let Ok(registers) = ptrace::getregs(thread) {
-                    return Some(arch::pointers(&registers));
+    /// Stops a traced thread and reads where it is. It stays stopped. Where many want a processor, whoever sleeps for a
+    /// short time waits for one each time.
+    fn registers_when_stopped(&self, thread: Pid) -> Option<(u64, u64, u64)> {
+        // What its tracees do wakes the supervisor; `syslings why` has no handler for SIGCHLD and looks again.
+        let pause = Duration::from_millis(if self.asking == Asking::Traced { 20 } else { 1 });
+        let begin = Instant::now();
+        // A thread that is stopped already needs no interruption.
+        let _ = ptrace::interrupt(thread);
+        loop {
+            match waitpid(thread, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => {
+                    if let Ok(registers) = ptrace::getregs(thread) {
+                        return Some(arch::pointers(&registers));
+                    }
+                    if begin.elapsed() > self.patience {
+                        return None;
+                    }
+                    let _ = ppoll(&mut [], Some(TimeSpec::from(pause)), Some(SigSet::empty()));
                 }
-                std::thread::sleep(Duration::from_micros(200));
+                Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(_) => return None,
+                Ok(_) => return ptrace::getregs(thread).ok().map(|r| arch::pointers(&r)),
             }
-            Ok(WaitStatus::StillAlive | WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(_) => return None,
-            Ok(_) => return ptrace::getregs(thread).ok().map(|r| arch::pointers(&r)),
         }
     }
 }

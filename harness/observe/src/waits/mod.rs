@@ -45,6 +45,8 @@ pub(crate) struct Question<'a> {
     pub(crate) proven: bool,
     /// How running threads may be asked where they are.
     pub(crate) asking: Asking,
+    /// How long they are waited for in all.
+    pub(crate) patience: Duration,
     /// How many processes there have been.
     pub(crate) born: usize,
     /// What their user calls them, by index; empty where they are called by their places in the family.
@@ -72,6 +74,7 @@ pub(crate) fn explain(
         asking: question.asking,
         spaces: HashMap::new(),
         retries: RETRIES,
+        patience: question.patience,
     };
     finder.stop_those_who_run(question.look);
     let mut teller = Teller {
@@ -149,6 +152,7 @@ fn summary(heart: &Told, names: &Naming<'_>) -> String {
 /// number by which its user finds it.
 pub(crate) fn explain_tree(root: i32) -> Result<(Hang, Vec<String>), String> {
     const BETWEEN_LOOKS: Duration = Duration::from_millis(40);
+    const ASKING: Duration = Duration::from_secs(2);
     if !std::path::Path::new(&format!("/proc/{root}")).exists() {
         return Err(format!("there is no process {root}"));
     }
@@ -180,6 +184,7 @@ pub(crate) fn explain_tree(root: i32) -> Result<(Hang, Vec<String>), String> {
         now: Duration::ZERO,
         proven,
         asking: Asking::Attach,
+        patience: ASKING,
         born: pids.len(),
         names: &names,
         program: &program,
