@@ -28,7 +28,7 @@ impl Speaker<'_> {
             Call::Kill { pid, target, signal } => self.kill(*pid, *target, *signal),
             Call::Sigaction { signal, disposition, .. } => sigaction(*signal, *disposition),
             Call::Sigmask { .. } => Said::same(Kind::Other, "sets which signals may come now").quiet(),
-            Call::SignalWait { .. } => return Some(pausing("a signal", result)),
+            Call::SignalWait { .. } => return Some(signal_wait(result)),
             Call::Futex { op, .. } => return Some(futex(op & FUTEX_COMMAND, result)),
             Call::Sleep { nanoseconds } => {
                 let time = match nanoseconds {
@@ -118,12 +118,15 @@ fn of_the_library(signal: i32) -> bool {
     (32..libc::SIGRTMIN()).contains(&signal)
 }
 
-fn pausing(what: &str, result: CallResult) -> Said {
+/// sigwait(3) and its kin return the signal that they take; pause(2) and sigsuspend(2) leave that to a handler.
+fn signal_wait(result: CallResult) -> Said {
     let words = match result {
-        None => format!("waits for {what}"),
-        Some(_) => format!("stops waiting for {what}"),
+        None => "waits for a signal".into(),
+        Some(Ok(signal @ 1..)) => format!("takes {}", signal_name(signal as i32)),
+        Some(Err(libc::EAGAIN)) => "waits for a signal in vain".into(),
+        Some(_) => "stops waiting for a signal".into(),
     };
-    Said::same(Kind::Wait, words).waits(format!("for {what}"))
+    Said::same(Kind::Wait, words).waits("for a signal")
 }
 
 fn futex(command: i32, result: CallResult) -> Said {
@@ -167,4 +170,18 @@ fn poll(timeout: i64, fds: &[i32], result: CallResult) -> Said {
         None => Said::same(Kind::Wait, format!("waits {what}")),
     };
     if timeout == 0 { said.quiet() } else { said.waits(what) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_that_was_waited_for_is_named() {
+        let told = |result| signal_wait(result).sentence;
+        assert_eq!(told(None), "waits for a signal");
+        assert_eq!(told(Some(Ok(libc::SIGUSR1.into()))), "takes SIGUSR1");
+        assert_eq!(told(Some(Err(libc::EAGAIN))), "waits for a signal in vain");
+        assert_eq!(told(Some(Err(libc::EINTR))), "stops waiting for a signal");
+    }
 }
