@@ -148,7 +148,7 @@ fn list(chapter: &Chapter) -> Markup {
             @for entry in &chapter.entries {
                 li {
                     a href=(page_of(&entry.exercise)) { (entry.exercise.name) }
-                    " " (entry.exercise.title)
+                    ": " (entry.exercise.title)
                 }
             }
         }
