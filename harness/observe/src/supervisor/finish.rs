@@ -139,9 +139,6 @@ impl Run<'_> {
         }
         loop {
             for tid in self.threads.keys().chain(self.early.keys()) {
-                if !namespaced && !all_at_once {
-                    kill(*tid);
-                }
                 // A stop on the way out does not end with SIGKILL, and one taken before its birth was announced has
                 // nobody else to go on from it.
                 let _ = super::ptrace::go_on(*tid, 0);
