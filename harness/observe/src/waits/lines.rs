@@ -157,7 +157,8 @@ impl Finder<'_> {
     /// Stops a traced thread and reads where it is. It stays stopped. Where many want a processor, whoever sleeps for a
     /// short time waits for one each time.
     fn registers_when_stopped(&self, thread: Pid) -> Option<(u64, u64, u64)> {
-        // What its tracees do wakes the supervisor; `syslings why` has no handler for SIGCHLD and looks again.
+        // What its tracees do wakes a tracer by SIGCHLD. Whoever attaches may be `syslings why`, which has no handler for
+        // that, and looks again.
         let pause = Duration::from_millis(if self.asking == Asking::Traced { 20 } else { 1 });
         let begin = Instant::now();
         // A thread that is stopped already needs no interruption.
