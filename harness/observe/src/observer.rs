@@ -30,7 +30,8 @@ struct Pool {
     idle: Vec<Supervisor>,
     /// Conversations under way, by number.
     busy: HashMap<u64, UnixStream>,
-    started: u64,
+    /// How many there have been.
+    conversations: u64,
     interrupted: bool,
 }
 
@@ -42,7 +43,8 @@ const LEAVE: Duration = Duration::from_secs(20);
 /// A supervisor process and the socket to it. Dropping it ends the process and whatever it runs.
 #[derive(Debug)]
 struct Supervisor {
-    number: u64,
+    /// The number of the one under way.
+    conversation: u64,
     rights: Rights,
     processors: Option<CpuSet>,
     channel: Channel,
@@ -69,7 +71,7 @@ fn processors() -> Option<CpuSet> {
 }
 
 impl Supervisor {
-    fn start(number: u64, rights: Rights) -> Result<Supervisor, ObserveError> {
+    fn start(rights: Rights) -> Result<Supervisor, ObserveError> {
         let (ours, theirs) = UnixStream::pair().map_err(supervisor_failed)?;
         let mut command = Command::new("/proc/self/exe");
         let process = command
@@ -78,7 +80,7 @@ impl Supervisor {
             .stdout(Stdio::null())
             .spawn()
             .map_err(supervisor_failed)?;
-        Ok(Supervisor { number, rights, processors: processors(), channel: Channel::new(ours), process })
+        Ok(Supervisor { conversation: 0, rights, processors: processors(), channel: Channel::new(ours), process })
     }
 }
 
@@ -109,7 +111,7 @@ impl Observer {
         let channel = &mut supervisor.channel;
         let outcome = channel.send_launch(launch, &program).and_then(|()| channel.await_reply(patience));
         let mut pool = self.pool();
-        pool.busy.remove(&supervisor.number);
+        pool.busy.remove(&supervisor.conversation);
         let interrupted = pool.interrupted;
         match outcome {
             Ok(_) if interrupted => Err(ObserveError::Interrupted),
@@ -137,22 +139,32 @@ impl Observer {
     }
 
     fn take(&self, rights: Rights) -> Result<Supervisor, ObserveError> {
+        let mut supervisor = match self.idle(rights)? {
+            Some(supervisor) => supervisor,
+            // It begins when it gets a processor: nobody else's launch is to wait for that, so the pool is free.
+            None => Supervisor::start(rights)?,
+        };
+        let handle = supervisor.channel.handle().map_err(supervisor_failed)?;
+        let mut pool = self.pool();
+        if pool.interrupted {
+            drop(pool);
+            return Err(ObserveError::Interrupted);
+        }
+        pool.conversations += 1;
+        supervisor.conversation = pool.conversations;
+        pool.busy.insert(supervisor.conversation, handle);
+        Ok(supervisor)
+    }
+
+    /// One that has nothing to do.
+    fn idle(&self, rights: Rights) -> Result<Option<Supervisor>, ObserveError> {
+        let processors = processors();
         let mut pool = self.pool();
         if pool.interrupted {
             return Err(ObserveError::Interrupted);
         }
-        let processors = processors();
-        let fits = |s: &Supervisor| s.rights == rights && s.processors == processors;
-        let supervisor = match pool.idle.iter().position(fits) {
-            Some(index) => pool.idle.swap_remove(index),
-            None => {
-                pool.started += 1;
-                Supervisor::start(pool.started, rights)?
-            }
-        };
-        let handle = supervisor.channel.handle().map_err(supervisor_failed)?;
-        pool.busy.insert(supervisor.number, handle);
-        Ok(supervisor)
+        let index = pool.idle.iter().position(|s| s.rights == rights && s.processors == processors);
+        Ok(index.map(|index| pool.idle.swap_remove(index)))
     }
 
     /// Kills every launch under way and makes all later ones fail with [`ObserveError::Interrupted`].
