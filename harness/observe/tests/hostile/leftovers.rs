@@ -1,10 +1,11 @@
 //! An independent look at what launches leave: it asks /proc and the file systems, and knows nothing of boxes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use super::corpus::BAIT;
 
@@ -22,16 +23,55 @@ pub fn fresh_mark() -> String {
 
 /// Processes whose environment bears this mark, described.
 pub fn processes(mark: &str) -> Vec<String> {
-    let line = format!("{MARK}={mark}");
-    let mut found = Vec::new();
-    for pid in pids() {
-        let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { continue };
-        if environment.split(|b| *b == 0).any(|variable| variable == line.as_bytes()) {
-            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            found.push(format!("process {pid} ({})", name.trim()));
-        }
-    }
+    let living: Vec<Incarnation> = pids().into_iter().filter_map(Incarnation::of).collect();
+    let bears = |process: &&Incarnation| process.mark().as_deref() == Some(mark);
+    let described = |process: &Incarnation| {
+        let name = fs::read_to_string(format!("/proc/{}/comm", process.pid)).unwrap_or_default();
+        format!("process {} ({})", process.pid, name.trim())
+    };
+    let found = living.iter().filter(bears).map(described).collect();
+    marks().retain(|process, _| living.contains(process));
     found
+}
+
+/// A process from one exec to the next: as long as its environment is the one it was given.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Incarnation {
+    pid: i32,
+    /// Clock ticks since the machine was started.
+    born: u64,
+    /// The environment's address, another one in each exec.
+    environment: u64,
+}
+
+/// Reading a process's environment makes it wait whenever it wants other memory, and the reader as well. Fifty launches
+/// that all look at all others would measure that: one look is enough.
+fn marks() -> MutexGuard<'static, HashMap<Incarnation, Option<String>>> {
+    static MARKS: LazyLock<Mutex<HashMap<Incarnation, Option<String>>>> = LazyLock::new(Mutex::default);
+    MARKS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Incarnation {
+    fn of(pid: i32) -> Option<Incarnation> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let fields: Vec<&str> = stat.rsplit(')').next()?.split_ascii_whitespace().collect();
+        // proc_pid_stat(5) counts from 1, and the state behind the name is the third.
+        let field = |number: usize| fields.get(number - 3)?.parse().ok();
+        Some(Incarnation { pid, born: field(22)?, environment: field(50)? })
+    }
+
+    fn mark(&self) -> Option<String> {
+        let known = marks().get(self).cloned();
+        known.unwrap_or_else(|| {
+            // In the midst of an exec there is none yet.
+            let environment = fs::read(format!("/proc/{}/environ", self.pid)).ok().filter(|e| !e.is_empty())?;
+            let mut variables = environment.split(|b| *b == 0);
+            let mark = variables.find_map(|v| v.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="));
+            let mark = mark.map(|mark| String::from_utf8_lossy(mark).into_owned());
+            marks().insert(self.clone(), mark.clone());
+            mark
+        })
+    }
 }
 
 fn pids() -> Vec<i32> {
