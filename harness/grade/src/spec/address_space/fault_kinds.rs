@@ -96,6 +96,8 @@ fn cold_pages(nonce: &mut Nonce) -> Option<(PathBuf, Vec<u64>)> {
         let last = len / PAGE - NEIGHBOURS;
         let first = nonce.number(0, last);
         let mut pages: Vec<u64> = (first..first + NEIGHBOURS).collect();
+        // A range to drop that begins behind the file's begin leaves this one.
+        pages.push(0);
         for _ in 0..nonce.number(2, 4) {
             pages.push(nonce.number(0, last));
         }

@@ -26,6 +26,8 @@ const WAITS: &[&str] = &[
     "epoll_pwait",
     "epoll_pwait2",
 ];
+/// So many clients a server must be ready for.
+const MOST_CLIENTS: usize = 1000;
 /// Told so often in a row that there is nothing, a process spins.
 const NOTHING_NEW: usize = 20;
 
@@ -143,6 +145,8 @@ fn sigterm(nonce: &mut Nonce, name: &str, come: usize, when: Trigger) -> Plan {
         let comes = client(&plan, Trigger::AllBlocked, &lines[0]);
         plan = plan.action(comes);
     } else {
+        // As many as may be asked for; that most of them never come is what SIGTERM is for.
+        plan.launch.args[1] = MOST_CLIENTS.to_string().into();
         plan.expect.stdout = Some(lines[..come].concat().into_bytes());
         plan = one_by_one(plan, &lines[..come]);
     }

@@ -59,6 +59,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("no arguments", &[]),
         bad_usage("STRIDE is missing", &["10"]),
         bad_usage("PAGES is no number", &["ten", "1"]),
+        bad_usage("every 0th page", &["10", "0"]),
     ]);
     plans.extend(hard);
     plans
