@@ -76,6 +76,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         dumped("freed twice", &twice(nonce), &["double-free", "tags", "mapped"])
             .because("When something is freed twice"),
         limited(nonce),
+        default_size(),
     ];
     plans.extend(MIXES.iter().map(|(name, mix)| {
         let checks = &["output", "utilisation", "aligned", "overlap"];
@@ -215,6 +216,13 @@ fn twice(nonce: &mut Nonce) -> Vec<Step> {
     steps.push(Step::Allocate { id: 5, bytes: 30 });
     steps.extend([3, 3, 1, 2, 4, 5, 5].map(|id| Step::Free { id }));
     steps
+}
+
+/// What has no room in the bytes that a heap has when nobody says how many.
+fn default_size() -> Plan {
+    let sizes = [20 << 20, 20 << 20, 20 << 20, 9 << 19];
+    let steps: Vec<Step> = (1..).zip(sizes).map(|(id, bytes)| Step::Allocate { id, bytes }).collect();
+    plan("no --bytes", &steps, &["output"]).coarse().because("When the heap has 64 MiB, as nobody says otherwise")
 }
 
 /// A heap of 4096 bytes, in which not everything has room.

@@ -11,7 +11,9 @@ use crate::spec::common::endings::{blame_fault, ended, hung, status};
 use crate::spec::common::plans::{bad_usage, cuts, failing, interrupted, unwritable_output};
 use crate::spec::common::text::{complaints, quoted, signal_name};
 use crate::spec::common::{FORKS, reaped, reports, usage};
-use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
+use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
+
+const MOST_CHILDREN: u64 = 100;
 
 /// Calls in which a program may wait for a signal.
 const SIGNAL_WAITS: &[&str] = &[
@@ -79,6 +81,10 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         .action(act(Trigger::AllBlocked, Deed::Signal(libc::SIGTERM)))
         .action(act(said("SIGTERM\n"), Deed::CloseStdin))
         .because("When all children end together");
+    let mut hundred = together.again("as many children as may be asked for", &["together", "reaped"]).coarse();
+    hundred.circumstance = format!("With {MOST_CHILDREN} children");
+    hundred.launch.args = vec![MOST_CHILDREN.to_string().into()];
+    hundred.launch.limits.processes += MOST_CHILDREN;
     let before = |signal| {
         let when = Trigger::Before { calls: SIGNAL_WAITS.iter().map(|c| c.to_string()).collect(), nth: 1 };
         act(when, Deed::Signal(signal))
@@ -99,6 +105,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         gap("SIGTERM before the wait", libc::SIGTERM),
         plain.clone(),
         together,
+        hundred.at(Stage::Hard),
     ];
     plans.extend([
         failing_fork.fault(failing(FORK_CALLS, None, libc::EAGAIN)),
