@@ -93,7 +93,7 @@ fn every_exercise_has_wrong_and_right_submissions() {
     complain(|suite, exercise| {
         let wrong = fixture::all(suite.root(), "wrong", exercise.name).len();
         let right = fixture::all(suite.root(), "right", exercise.name).len();
-        if wrong >= 3 && right >= 2 { Vec::new() } else { vec![format!("{wrong} wrong, {right} right")] }
+        if wrong >= 4 && right >= 2 { Vec::new() } else { vec![format!("{wrong} wrong, {right} right")] }
     });
 }
 
