@@ -6,7 +6,7 @@ use observe::{Action, Call, Deed, InputFile, Observation, On, Stdin, Trigger, kv
 
 use crate::spec::Spec;
 use crate::spec::common::calls::{READS, ROOT};
-use crate::spec::common::plans::{bad_usage, cut, failing, interrupted, unwritable_output};
+use crate::spec::common::plans::{bad_usage, cut, failing, interrupted, unreadable_text, unwritable_output};
 use crate::spec::common::refusals::described;
 use crate::spec::common::text::complaints;
 use crate::spec::common::{OPENS, endings, output, reports, under_faults, usage};
@@ -61,7 +61,7 @@ enum Width {
     Byte,
     /// Loads of four bytes, and stores of one.
     Word,
-    /// Loads of eight bytes, and stores of four, whose upper ones are not zero.
+    /// Loads of eight bytes, of which the upper ones must be zeros, and stores of four, whose upper ones are not.
     Long,
 }
 
@@ -75,10 +75,11 @@ fn echoing(width: Width, key: u8) -> Vec<u8> {
         Width::Byte => vec![0x8a, 0x03, 0x3c, 0xff, 0x74, 0x06, 0x34, key, 0x88, 0x01, 0xeb, 0xf4, 0xf4],
         // The same with eax.
         Width::Word => vec![0x8b, 0x03, 0x83, 0xf8, 0xff, 0x74, 0x06, 0x34, key, 0x88, 0x01, 0xeb, 0xf3, 0xf4],
-        // again: mov rax, [rbx]; cmp rax, -1; je end; xor eax, 0x11aa55 and the key; mov [rcx], eax; jmp again; end: hlt
+        // again: mov rax, [rbx]; cmp rax, -1; je end; mov rdx, rax; shr rdx, 8; setnz dl; shl dl, 7; xor al, dl;
+        // xor eax, 0x11aa55 and the key; mov [rcx], eax; jmp again; end: hlt
         Width::Long => vec![
-            0x48, 0x8b, 0x03, 0x48, 0x83, 0xf8, 0xff, 0x74, 0x09, 0x35, key, 0x55, 0xaa, 0x11, 0x89, 0x01, 0xeb, 0xee,
-            0xf4,
+            0x48, 0x8b, 0x03, 0x48, 0x83, 0xf8, 0xff, 0x74, 0x18, 0x48, 0x89, 0xc2, 0x48, 0xc1, 0xea, 0x08, 0x0f, 0x95,
+            0xc2, 0xc0, 0xe2, 0x07, 0x30, 0xd0, 0x35, key, 0x55, 0xaa, 0x11, 0x89, 0x01, 0xeb, 0xdf, 0xf4,
         ],
     };
     [&ADDRESSES[..], &turn].concat()
@@ -120,6 +121,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         prompting(nonce, keys[4]),
         command("no GUEST", "nowhere").reports(OPENS, Some("nowhere"), libc::ENOENT),
         unread.fault(failing(READS, Some(On::Stdin), libc::EIO)),
+        unreadable_text(&plain, GUEST),
         unwritable_output(&plain),
         bad_usage("no arguments", &[]),
         bad_usage("one too many", &[GUEST, GUEST]),

@@ -82,6 +82,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         let checks = &["output", "utilisation", "aligned", "overlap"];
         plan(&format!("mix: {name}"), &mixes::alone(nonce, *mix, 250), checks).coarse()
     }));
+    let few_rounds = race("a short race", 1, &mixes::all(nonce, 10));
     let race = race("a race", 100, &mixes::all(nonce, 150));
     let wrong = |name: &str, text: &str| {
         let plan = Plan::new(format!("refused: {name}")).arg(TRACE).file(InputFile::new(TRACE, text));
@@ -118,6 +119,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         cut(&plain, &[On::AnyFile], READS, "read", 7),
         cut(&plain, &[On::AnyFile, On::Stdout], WRITES, "write", 1000),
         interrupted(&plain, &[On::AnyFile, On::Stdout]),
+        interrupted(&few_rounds, &[]),
     ]);
     plans
 }
