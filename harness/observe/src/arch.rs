@@ -228,6 +228,14 @@ pub(crate) fn set_argument(regs: &mut user_regs_struct, index: usize, value: u64
     *slot = value;
 }
 
+/// Makes it another call, or at its exit the one that it was, as the kernel looks there for what to make again.
+pub(crate) fn set_call(regs: &mut user_regs_struct, sysno: Sysno, arguments: [u64; 6]) {
+    regs.orig_rax = u64::from(sysno.0);
+    for (index, argument) in arguments.into_iter().enumerate() {
+        set_argument(regs, index, argument);
+    }
+}
+
 /// Makes the call not be made; its result is then what [`set_result`] says at its exit.
 pub(crate) fn skip_call(regs: &mut user_regs_struct) {
     regs.orig_rax = u64::MAX;

@@ -17,6 +17,10 @@ use crate::plan::Effect;
 
 /// The call that ends a process.
 const EXIT_GROUP: Sysno = Sysno(libc::SYS_exit_group as u32);
+/// As many vectors as are looked at.
+const MOST_VECTORS: u64 = 64;
+/// Where the offset of `preadv2` and `pwritev2` stands for the file's own.
+const FILE_OFFSET: u64 = u64::MAX;
 
 impl Run<'_> {
     /// The entry of a call that is watched.
@@ -56,7 +60,7 @@ impl Run<'_> {
         if let Some((address, len)) = unmapped {
             self.add_pages(process, event, &[(address, len)]);
         }
-        let mut in_call = InCall { event, sysno, arguments, effect: None, forced: None, again: false, cut: None };
+        let mut in_call = InCall { event, sysno, arguments, effect: None, forced: None, again: false, cut: false };
         let began = self.members[process.0 as usize].main_began;
         if began {
             if self.launch.watch.sources {
@@ -186,7 +190,7 @@ impl Run<'_> {
         match in_call.effect {
             Some(Effect::Short(count)) => {
                 in_call.cut = shorten(tid, registers, in_call, count);
-                injected = in_call.cut.is_some();
+                injected = in_call.cut;
             }
             Some(Effect::Fail(errno)) => in_call.forced = Some(Err(errno)),
             None if sleep && self.launch.elide_sleeps => in_call.forced = Some(Ok(0)),
@@ -267,8 +271,8 @@ impl Run<'_> {
             result = Err(libc::EINTR);
             arch::call_again(&mut registers, in_call.sysno);
         }
-        if let Some(index) = in_call.cut {
-            arch::set_argument(&mut registers, index, in_call.arguments[index]);
+        if in_call.cut {
+            arch::set_call(&mut registers, in_call.sysno, in_call.arguments);
         }
         let _ = ptrace::set_registers(tid, &registers);
         Some(result)
@@ -301,26 +305,51 @@ impl Run<'_> {
     }
 }
 
-/// Cuts the count of a transfer, so that the kernel does a real short one, and says which argument that was. `None`
-/// where it is short already.
-fn shorten(tid: i32, registers: &mut libc::user_regs_struct, in_call: &InCall, count: u64) -> Option<usize> {
+/// Cuts the count of a transfer, so that the kernel does a real short one. Says whether it was longer.
+fn shorten(tid: i32, registers: &mut libc::user_regs_struct, in_call: &InCall, count: u64) -> bool {
     let arguments = in_call.arguments;
-    let (index, count) = match in_call.sysno.name() {
-        "read" | "write" | "pread64" | "pwrite64" | "sendto" | "recvfrom" | "tee" => (2, count),
-        "sendfile" => (3, count),
-        "splice" | "copy_file_range" => (4, count),
-        // Only the first vectors that are not empty: the program's own array is not touched.
+    let index = match in_call.sysno.name() {
+        "read" | "write" | "pread64" | "pwrite64" | "sendto" | "recvfrom" | "tee" => 2,
+        "sendfile" => 3,
+        "splice" | "copy_file_range" => 4,
         "readv" | "writev" | "preadv" | "pwritev" | "preadv2" | "pwritev2" => {
-            let len = |n: u64| memory::word(tid, arguments[1] + n * 16 + 8).unwrap_or(0);
-            (2, (0..arguments[2].min(64)).find(|n| len(*n) > 0).unwrap_or(0) + 1)
+            return shorten_vectors(tid, registers, in_call, count);
         }
-        _ => return None,
+        _ => return false,
     };
-    let shorter = arguments[index] > count;
-    if shorter {
+    let longer = arguments[index] > count;
+    if longer {
         arch::set_argument(registers, index, count);
     }
-    shorter.then_some(index)
+    longer
+}
+
+/// The same of a transfer of vectors: it becomes one of the first that is not empty, so that the program's own array is
+/// not touched.
+fn shorten_vectors(tid: i32, registers: &mut libc::user_regs_struct, in_call: &InCall, count: u64) -> bool {
+    let [fd, vectors, number, offset, _, flags] = in_call.arguments;
+    let of = |n: u64| (memory::word(tid, vectors + n * 16), memory::word(tid, vectors + n * 16 + 8).unwrap_or(0));
+    let lens = || (0..number.min(MOST_VECTORS)).map(|n| of(n).1);
+    let Some(first) = lens().position(|len| len > 0) else { return false };
+    let (Some(begin), len) = of(first as u64) else { return false };
+    if lens().fold(0, u64::saturating_add) <= count {
+        return false;
+    }
+    let sysno = match in_call.sysno.name() {
+        // There is no call of one piece that has flags: only whole vectors are left out.
+        "preadv2" | "pwritev2" if flags != 0 => {
+            arch::set_argument(registers, 2, first as u64 + 1);
+            return number > first as u64 + 1;
+        }
+        "readv" => libc::SYS_read,
+        "writev" => libc::SYS_write,
+        "preadv2" if offset == FILE_OFFSET => libc::SYS_read,
+        "pwritev2" if offset == FILE_OFFSET => libc::SYS_write,
+        "preadv" | "preadv2" => libc::SYS_pread64,
+        _ => libc::SYS_pwrite64,
+    };
+    arch::set_call(registers, Sysno(sysno as u32), [fd, begin, len.min(count), offset, 0, 0]);
+    true
 }
 
 /// Whether a call opens what says where a process may run.

@@ -43,14 +43,14 @@ pub(super) struct InCall {
     pub(super) forced: Option<Result<i64, i32>>,
     /// The program makes it again when it has ended: it was not to begin yet.
     pub(super) again: bool,
-    /// An argument was changed and must read as before when the call has returned.
-    pub(super) cut: Option<usize>,
+    /// Its arguments were changed and must read as before when it has returned.
+    pub(super) cut: bool,
 }
 
 impl InCall {
     /// It is the program's own from entry to exit.
     pub(super) fn untouched(&self) -> bool {
-        self.forced.is_none() && !self.again && self.cut.is_none()
+        self.forced.is_none() && !self.again && !self.cut
     }
 
     /// It asks for the same as another.
