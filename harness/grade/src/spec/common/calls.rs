@@ -26,7 +26,7 @@ pub const FORKS: &[&str] = &["fork", "clone"];
 /// How people name a call that makes a pipe.
 pub const PIPES: &[&str] = &["pipe"];
 /// How people name a call that opens a file.
-pub const OPENS: &[&str] = &["open", "creat", "stat", "access"];
+pub const OPENS: &[&str] = &["open", "creat", "temp", "stat", "access"];
 /// How people name a call that maps memory.
 pub const MAPS: &[&str] = &["mmap", "map"];
 /// How people name a call that gives a file its length.

@@ -16,7 +16,10 @@ use crate::spec::common::{OPENS, reports, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
 
 const RENAMES: &[&str] = &["rename", "renameat", "renameat2"];
+const LINKS: &[&str] = &["link", "linkat"];
 const SYNCS: &[&str] = &["fsync", "fdatasync", "syncfs"];
+/// How people name a call that gives a file its contents.
+const FILLS: &[&str] = &["write", "splice", "sendfile", "copy", "allocate", "truncate"];
 /// The calls at which it is killed, counted together: a good program makes nine or ten of them.
 const KILLED_AT: u32 = 10;
 
@@ -75,7 +78,8 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
 
 /// Killed just before the n-th call that may change a file.
 fn killed(plan: &Plan, nth: u32) -> Plan {
-    let names = [OPEN_CALLS, WRITES, MOVES, RENAMES, SYNCS, &["close", "ftruncate", "fchmod", "unlink", "unlinkat"]];
+    let names =
+        [OPEN_CALLS, WRITES, MOVES, RENAMES, LINKS, SYNCS, &["close", "ftruncate", "fchmod", "unlink", "unlinkat"]];
     let calls = names.concat().iter().map(|c| c.to_string()).collect();
     let action = Action { when: Trigger::Before { calls, nth }, what: Deed::Signal(libc::SIGKILL) };
     let plan = plan.again(&format!("killed before call {nth}"), &["old-or-new"]).at(Stage::Hard).action(action);
@@ -96,7 +100,7 @@ fn failures(old: &Plan, large: &Plan) -> Vec<Plan> {
     vec![
         nowhere.reports(OPENS, Some("nowhere"), libc::ENOENT),
         fails("no input", READS, Some(On::Stdin), INPUTS, "standard input cannot be read", libc::EIO),
-        fails("a disk that is full", &full, Some(On::WrittenFile), &["write"], "the disk is full", libc::ENOSPC),
+        fails("a disk that is full", &full, Some(On::WrittenFile), FILLS, "the disk is full", libc::ENOSPC),
         later.fault(fault(&full, Nth::From(2), Some(On::WrittenFile), Effect::Fail(libc::ENOSPC))),
         fails("the device fails", SYNCS, Some(On::WrittenFile), &["sync"], "the device fails", libc::EIO),
         fails("no rename", RENAMES, None, &["rename"], "the file cannot be renamed", libc::EPERM),
@@ -140,18 +144,30 @@ fn under_faults(run: &Run) -> Finding {
     saved(run).map_err(|objection| objection.amended(|failure| blame_fault(run, failure)))
 }
 
-/// The call that gave FILE its new contents: its event, and the object that has the name since.
+/// The call that gave FILE its new contents: its event, and the object that has the name since. Paths are as they were
+/// given, from any directory: what they end in tells enough.
 fn renamed<'a>(run: &Run<'a>) -> Option<(usize, &'a Event, ObjectId)> {
     let file = run.plan.argument(0);
-    let plain = |path: &Path| path.components().filter(|c| c.as_os_str() != ".").collect::<std::path::PathBuf>();
-    let object = |path: &Path| {
-        let is = |kind: &ObjectKind| matches!(kind, ObjectKind::File(p) if plain(p) == plain(path));
-        run.seen.objects.iter().position(|o| is(&o.kind)).map(|n| ObjectId(n as u32))
-    };
-    run.seen.successes().find_map(|(index, event, call, _)| match call {
-        Call::Rename { from, to, .. } if plain(to) == plain(Path::new(&file)) => Some((index, event, object(from)?)),
+    let is_file = |path: &Path| path.file_name() == Path::new(&file).file_name();
+    let calls: Vec<_> = run.seen.successes().collect();
+    let (index, event, from) = calls.iter().rev().find_map(|(index, event, call, _)| match call {
+        Call::Rename { from, to, .. } | Call::Link { from, to } if is_file(to) => Some((*index, *event, from)),
         _ => None,
-    })
+    })?;
+    let named = run
+        .seen
+        .objects
+        .iter()
+        .position(|object| matches!(&object.kind, ObjectKind::File(path) if path.file_name() == from.file_name()));
+    // One that was made without a name is seen under another.
+    let last_opened = || {
+        calls.iter().rev().filter(|(at, ..)| *at < index).find_map(|(_, _, call, _)| match call {
+            Call::Open { flags, object, .. } if flags & libc::O_ACCMODE != libc::O_RDONLY => *object,
+            _ => None,
+        })
+    };
+    let object = named.map(|n| ObjectId(n as u32)).or_else(last_opened)?;
+    Some((index, event, object))
 }
 
 /// Whether the call has put this object's contents, or what is in it if it is a directory, onto the device.
@@ -185,7 +201,7 @@ fn synced_first(run: &Run) -> Finding {
         return wrong_call(words, None);
     };
     let before = &run.seen.events[..index];
-    let fills = |event: &&Event| match &event.what {
+    let fills = |event: &Event| match &event.what {
         What::Called { call: Call::Write { object, .. }, result: Some(Ok(_)), .. } => *object == Some(new),
         What::Called { call: Call::Move { to, .. }, result: Some(Ok(_)), .. } => *to == Some(new),
         _ => false,
@@ -194,7 +210,7 @@ fn synced_first(run: &Run) -> Finding {
         matches!(&event.what, What::Called { call: Call::Open { flags, object, .. }, .. }
             if *object == Some(new) && flags & libc::O_DSYNC != 0)
     });
-    let written = before.iter().rposition(|event| fills(&event)).unwrap_or(0);
+    let written = before.iter().rposition(fills).unwrap_or(0);
     if through || before[written..].iter().any(|event| syncs(run, event, new)) {
         return Ok(());
     }
