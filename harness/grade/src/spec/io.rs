@@ -19,7 +19,7 @@ pub(crate) use words::word_count;
 use observe::{Action, Content, Deed, Effect, InputFile, Nth, On, Trigger};
 
 use super::Spec;
-use super::common::calls::{MOVES, READS, WRITES};
+use super::common::calls::{MODE_CALLS, MOVES, READS, RENAME_CALLS, WRITES};
 use super::common::endings::blame_fault;
 use super::common::plans::{bad_usage, cut, cuts, failing, fault, interrupted};
 use super::common::{MAPS, OPENS, reports, under_faults, usage};
@@ -215,12 +215,20 @@ fn failures(nonce: &mut Nonce, large: &Plan, names: &'static [&'static str], cal
         .fault(failing(MOVES, Some(On::WrittenFile), errno))
         .because("When the bytes of SRC cannot be had");
     unreadable.checks.push("whole-or-nothing");
+    let refused = |name: &str, names, calls: &[&str], why: &str| {
+        let mut plan =
+            onto_old(&small, name).reports(names, None, libc::EPERM).fault(failing(calls, None, libc::EPERM));
+        plan.checks.push("whole-or-nothing");
+        plan.because(format!("When {why}"))
+    };
     let mut little = onto_old(&sized(nonce, "", 2 << 20), "a disk that is too small").exits(1).at(Stage::Refusal);
     little.launch.limits.disk = LITTLE_DISK;
     vec![
         missing,
         nowhere.reports(OPENS, Some("nowhere"), libc::ENOENT),
         unreadable,
+        refused("no rename", &["rename", "link", "move"], RENAME_CALLS, "DST's name cannot be given"),
+        refused("no mode", &["fchmod", "chmod", "mode", "permission"], MODE_CALLS, "the mode cannot be set"),
         disk_full(&small, "the first write finds no space", Nth::From(1)),
         disk_full(large, "a later write finds no space", Nth::From(2)),
         little.judged_by(&["whole-or-nothing"]).because("When the disk is too small for the copy"),

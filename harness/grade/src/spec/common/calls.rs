@@ -18,6 +18,10 @@ pub const FORK_CALLS: &[&str] = &["fork", "vfork", "clone", "clone3"];
 pub const PIPE_CALLS: &[&str] = &["pipe", "pipe2"];
 /// The kernel's names of calls that open a file.
 pub const OPEN_CALLS: &[&str] = &["open", "openat", "openat2", "creat"];
+/// The kernel's names of calls that give a file a name, or take another's.
+pub const RENAME_CALLS: &[&str] = &["rename", "renameat", "renameat2", "link", "linkat"];
+/// The kernel's names of calls that set the mode of a file.
+pub const MODE_CALLS: &[&str] = &["chmod", "fchmod", "fchmodat", "fchmodat2"];
 /// The kernel's names of calls that give a file its length and nothing else.
 pub const SIZE_CALLS: &[&str] = &["ftruncate", "truncate", "fallocate"];
 

@@ -48,6 +48,12 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
             .fault(failing(WRITES, Some(On::WrittenFile), libc::ENOSPC))
             .because("When copy_file_range and sendfile fail with EINVAL, and the disk is full"),
     );
+    let mut broken = onto_old(&small, "copy_file_range fails for good")
+        .reports(&["copy_file_range", "copy"], None, libc::EIO)
+        .fault(failing(&["copy_file_range"], Some(On::WrittenFile), libc::EIO))
+        .because("When copy_file_range fails with EIO, which no other way mends");
+    broken.checks.push("whole-or-nothing");
+    plans.push(broken);
     plans.extend(cuts(&neither, &[On::AnyFile]));
     plans.push(interrupted(&neither, &[On::AnyFile]));
     plans.push(neither);
