@@ -13,6 +13,9 @@ use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
 
 /// How much of FILE may be in memory and not yet given to the command.
 const MOST_AHEAD: u64 = 1 << 20;
+/// What a write to a pipe moves when it is cut short: more than what fits whole or not at all (`PIPE_BUF`), as messages
+/// of threads to each other do.
+const MOST_AT_ONCE: u64 = 5000;
 /// What the command does that takes nothing until it is told to.
 const WAITS: &str = "read go < gate; exec cat";
 
@@ -43,9 +46,10 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         fed(name, bytes.clone(), &["cat"]).prints(bytes).judged_by(&["output", "ends-closed", "reaped"])
     };
     let small = to_cat(nonce, "a small file", 400);
+    let blocks = to_cat(nonce, "many blocks", 300_000);
     let mut plans = vec![
         small.clone(),
-        to_cat(nonce, "many blocks", 300_000),
+        blocks.clone(),
         to_cat(nonce, "an empty file", 0),
         // More than may be read ahead, three times.
         waiting(nonce, "a command that does not read yet", 3 * MOST_AHEAD as usize + 77),
@@ -70,7 +74,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         bad_usage("no arguments", &[]),
         bad_usage("no command", &["file"]).file(InputFile::new("file", "abc\n")),
         cut(&small, &[On::File("file".into())], READS, "read", 1),
-        cut(&small, &[On::Pipe], WRITES, "write", 3),
+        cut(&blocks, &[On::Pipe], WRITES, "write", MOST_AT_ONCE),
         interrupted(&small, &[On::File("file".into()), On::Pipe]),
     ]);
     plans
@@ -111,7 +115,8 @@ struct Rest<'a> {
 
 fn at_rest<'a>(run: &Run<'a>) -> Result<Rest<'a>, Objection> {
     let seen = run.seen;
-    let sent = |pipe: &ObjectId| writes_of(seen, *pipe).filter(|t| t.event.process == ROOT).count();
+    let sent =
+        |pipe: &ObjectId| -> u64 { writes_of(seen, *pipe).filter(|t| t.event.process == ROOT).map(|t| t.bytes).sum() };
     let pipe = pipes(seen).into_iter().max_by_key(sent).filter(|pipe| sent(pipe) > 0);
     let Some(pipe) = pipe else {
         return Err(match seen.exit() {
