@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use observe::{Action, Call, Content, Deed, Ending, Event, InputFile, ObjectId, ObjectKind, On, Trigger};
+use observe::{Action, Call, Content, Deed, Effect, Ending, Event, InputFile, Nth, ObjectId, ObjectKind, On, Trigger};
 
 use crate::spec::Spec;
 use crate::spec::common::calls::{OPEN_CALLS, OPENS, WRITES, reads_of};
-use crate::spec::common::plans::{bad_usage, cut, failing, interrupted, unwritable_output};
+use crate::spec::common::plans::{bad_usage, cut, failing, fault, interrupted, unwritable_output};
 use crate::spec::common::{output, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
 
@@ -59,6 +59,11 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let fails = |name: &str, names, calls: &[&str], errno| {
         plain.again(name, &[]).reports(names, Some(&path), errno).fault(failing(calls, None, errno))
     };
+    // Of the file alone: C's own dprintf asks for the offset of standard error.
+    let seek_fails = |name: &str, nth| {
+        let fault = fault(&["lseek"], nth, Some(On::AnyFile), Effect::Fail(libc::EIO));
+        plain.again(name, &[]).reports(SEEKS, Some(&path), libc::EIO).fault(fault)
+    };
     vec![
         plain.clone(),
         Plan {
@@ -73,7 +78,8 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         Plan::new("open fails").arg("nowhere").reports(OPENS, Some("nowhere"), libc::ENOENT),
         fails("open is refused", OPENS, OPEN_CALLS, libc::EACCES),
         fails("fstat fails", LOOKS, LOOK_CALLS, libc::EIO),
-        fails("lseek fails", SEEKS, &["lseek"], libc::EIO),
+        seek_fails("lseek fails", Nth::From(1)),
+        seek_fails("the second lseek fails", Nth::Only(2)),
         unwritable_output(&plain),
         bad_usage("no arguments", &[]),
         bad_usage("two paths", &["one", "two"]),
