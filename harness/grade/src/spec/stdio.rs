@@ -15,7 +15,7 @@ use observe::{Ending, On};
 use super::Spec;
 use super::common::calls::{self, ROOT, joined, pipes, printed, reads_of, writes_of};
 use super::common::channels::contains;
-use super::common::plans::{bad_usage, cuts, failing, interrupted, unreadable, unwritable_output};
+use super::common::plans::{bad_usage, cuts, failing, interrupted, unwritable_output};
 use super::common::text::quoted;
 use super::common::{PIPES, output, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run};
@@ -67,12 +67,14 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         None,
         libc::EMFILE,
     ));
+    let unheard = plain.again("the pipe cannot be read", &[]).reports(calls::INPUTS, None, libc::EIO);
     let mut plans = vec![
         plain.clone(),
         values(nonce, "small values", 9),
+        values(nonce, "values of more than 32 bits", 1 << 60),
         pipeless,
         unwritable_output(&plain),
-        unreadable(&plain, On::Pipe, "the pipe"),
+        unheard.fault(failing(calls::READS, Some(On::Pipe), libc::EIO)).because("When a read of the pipe fails"),
         bad_usage("no arguments", &[]),
         bad_usage("two values", &["1", "2"]),
         bad_usage("four values", &["1", "2", "3", "4"]),
@@ -93,7 +95,7 @@ fn through_pipe(run: &Run) -> Finding {
     let used = pipes(seen);
     let wrong = |words: String| Failure::new(Reason::WrongCalls, words);
     let Some(first) = used.first() else {
-        let words = "The program made no pipe: what it prints are its arguments, and nothing was sent or parsed.";
+        let words = "The program made no pipe: the line is to go through one, from a stream over its write end to a stream over its read end.";
         return wrong(words.into()).found();
     };
     for pipe in &used {

@@ -17,8 +17,8 @@ pub(crate) fn double_flush() -> Spec {
         checks: vec![
             Check::outside("usage", "a command line of anything but one TEXT is refused", usage),
             Check::outside("reports", "a failing fork or write is reported", reports),
-            Check::outside("output", "the three lines come out on a pipe", output),
             Check::outside("once", "on a pipe the line from before fork comes out once", once),
+            Check::outside("output", "the three lines come out on a pipe", output),
             Check::outside("terminal", "on a terminal the same three lines come out, each once", terminal),
             Check::seen("whole-lines", "the lines go through a buffer: none leaves it in pieces", whole_lines),
             Check::seen("own-lines", "the child prints its line and the parent its own", own_lines),

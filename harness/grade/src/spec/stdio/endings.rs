@@ -54,8 +54,14 @@ fn ends_by(way: &str) -> Plan {
 fn plans(_: &mut Nonce) -> Vec<Plan> {
     let mut plans: Vec<Plan> = WAYS.iter().map(|(way, ..)| ends_by(way)).collect();
     let exit = ends_by("_exit");
+    let full = |way: &str| {
+        let full = unwritable_output(&ends_by(way));
+        Plan { name: format!("{}, ends by {way}", full.name), ..full }
+    };
     plans.extend([
-        unwritable_output(&exit),
+        full("return"),
+        full("exit"),
+        full("_exit"),
         bad_usage("no arguments", &[]),
         bad_usage("two ways", &["exit", "kill"]),
         bad_usage("another way", &["stop"]),

@@ -12,6 +12,10 @@ use crate::{Check, Failure, Finding, Nonce, Plan, Reason, Run, Stage};
 
 /// How much is kept before the script has said anything.
 const FIRST: usize = 4096;
+/// The largest buffer that a script may ask for.
+const MOST: usize = 65_536;
+/// A text that is longer than any page or block through which it might be passed on in pieces.
+const LONG: usize = 5000;
 
 /// `stream_modes`
 pub(crate) fn stream_modes() -> Spec {
@@ -40,6 +44,7 @@ fn script(name: &str, check: &'static str, commands: &[String]) -> Plan {
     let text = commands.iter().map(|command| format!("{command}\n")).collect::<String>();
     let mut plan = Plan::new(name).prints(writes(&text).concat()).judged_by(&[check]);
     plan.launch.stdin = Stdin::Bytes(text.into_bytes());
+    plan.launch.watch.transfer_bytes = 2 * LONG;
     plan
 }
 
@@ -74,10 +79,12 @@ fn all_modes(nonce: &mut Nonce) -> Plan {
 fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let mixed = all_modes(nonce);
     let close = || command("close");
-    let none = [command("none"), texts(nonce, &[4, 1, 7]), close()].concat();
+    let blank = command(&format!("write {}  ", nonce.word(3)));
+    let none = [command("none"), texts(nonce, &[4, 1, 7]), blank, close()].concat();
     let full = [command("full 16"), texts(nonce, &[5, 7, 6, 10, 1, 16, 3, 13]), close()].concat();
     let first = [texts(nonce, &[2000, 2000, 96, 1]), close()].concat();
-    let large = [command("full 16"), texts(nonce, &[40]), texts(nonce, &[3, 50, 2, 17]), close()].concat();
+    let large = [command("full 16"), texts(nonce, &[40]), texts(nonce, &[3, 50, 2, 17, LONG]), close()].concat();
+    let small_lines = [command("full 4"), command("line"), texts(nonce, &[6, 9]), command("write \\nab"), close()];
     let [a, b, c] = [4, 6, 3].map(|length| nonce.word(length));
     let line: Vec<String> = ["line", &format!("write {a}"), &format!("write {b}\\n{c}"), "write \\n"]
         .into_iter()
@@ -93,6 +100,8 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     ];
     let wrong = [texts(nonce, &[5]), command(&format!("wrote {}", nonce.word(4))), texts(nonce, &[6])].concat();
     let sizeless = [texts(nonce, &[5]), command("full of it"), texts(nonce, &[6])].concat();
+    let too_large = [texts(nonce, &[5]), command("full 65537"), texts(nonce, &[6])].concat();
+    let empty = [texts(nonce, &[5]), command(""), texts(nonce, &[6])].concat();
     let edges = [command("full 1"), texts(nonce, &[1, 1, 3]), command("full 65536"), texts(nonce, &[3, 5]), close()];
     // Each has one write to make, and no later one by which a failure of the first would show.
     let lost = |name: &str, commands: &[&str]| {
@@ -110,10 +119,13 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         script("the first buffer", "full-mode", &first),
         script("long texts", "large-write", &large),
         script("lines", "line-mode", &line),
+        script("lines after a small buffer", "line-mode", &small_lines.concat()),
         script("changes of mode", "mode-switch", &switch),
         script("flushes", "flush", &flush.concat()),
         script("an unknown command", "bad-line", &wrong).exits(1).at(Stage::Refusal),
         script("no size", "bad-line", &sizeless).exits(1).at(Stage::Refusal),
+        script("a size too large", "bad-line", &too_large).exits(1).at(Stage::Refusal),
+        script("an empty line", "bad-line", &empty).exits(1).at(Stage::Refusal),
         unwritable_output(&mixed),
         bad_usage("an argument", &["full"]),
     ];
@@ -144,7 +156,7 @@ fn writes(script: &str) -> Vec<Vec<u8>> {
                     leaves.push(std::mem::take(&mut kept));
                 }
             }
-            ("full", Ok(number)) => {
+            ("full", Ok(number)) if (1..=MOST).contains(&number) => {
                 leaves.push(std::mem::take(&mut kept));
                 (size, lines) = (number, false);
             }
@@ -168,7 +180,7 @@ fn exactly(run: &Run, advice: &str) -> Finding {
     status(run)?;
     let Stdin::Bytes(script) = &run.plan.launch.stdin else { return Ok(()) };
     let wanted = writes(&String::from_utf8_lossy(script));
-    let all: Vec<_> = printed(run).into_iter().filter(|t| t.bytes > 0).collect();
+    let all = printed(run);
     let made: Vec<&[u8]> = all.iter().map(|t| t.data).collect();
     if made == wanted {
         return Ok(());

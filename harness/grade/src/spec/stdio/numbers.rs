@@ -57,6 +57,9 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         given("no numbers", " \n", &[]),
         step_by_step(nonce),
         wrong("a number too large", large, "overflow").because("When a number does not fit in 64 bits"),
+        given("zeros before numbers", "007 010 0000000000000000000000000000042\n", &[7, 10, 42]),
+        wrong("a number with something behind", format!("{}x", n[2].abs()), "no-number")
+            .because("When a word begins as a number and is none"),
         wrong("a word", nonce.word(4), "no-number").because("When a word is no number"),
         unwritable_output(&plain),
         plain
@@ -169,6 +172,14 @@ fn as_they_come(run: &Run) -> Finding {
     output(run)
 }
 
+/// What a scanf takes from the bad word before it stops at what makes it bad.
+fn begun(run: &Run) -> Vec<u8> {
+    let Stdin::Bytes(text) = &run.plan.launch.stdin else { return Vec::new() };
+    let word = text.split(u8::is_ascii_whitespace).nth(1).unwrap_or_default();
+    let end = word.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or_default();
+    [&word[..end], b"\n"].concat()
+}
+
 /// `overflow`, `no-number`: the numbers before the bad one are printed, and then an error.
 fn refused(run: &Run) -> Finding {
     ended(run)?;
@@ -179,13 +190,16 @@ fn refused(run: &Run) -> Finding {
     }
     let expected = run.plan.expect.stdout.as_deref().unwrap_or_default();
     let got = &run.seen.stdout.bytes;
-    if let Some(more) = got.strip_prefix(expected).filter(|more| !more.is_empty()) {
-        return wrong(
-            Reason::WrongOutput,
-            format!("The program goes on and prints {}, as if the input had been right. {advice}", quoted(more)),
-        );
+    let more = got.strip_prefix(expected).filter(|more| !more.is_empty() && **more != begun(run));
+    if let Some(more) = more {
+        let words = if more.iter().any(u8::is_ascii_alphabetic) {
+            format!("Standard output got {}, which is no number: what is wrong is not for it.", quoted(more))
+        } else {
+            format!("The program goes on and prints {}, as if the input had been right.", quoted(more))
+        };
+        return wrong(Reason::WrongOutput, format!("{words} {advice}"));
     }
-    if got != expected {
+    if !got.starts_with(expected) {
         return wrong(
             Reason::WrongOutput,
             format!(

@@ -15,6 +15,9 @@ use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage}
 /// How people name the calls that empty a buffer into a file.
 const FILE_OUTPUTS: &[&str] = &["write", "print", "flush", "put", "close"];
 
+/// The mode of a file that is there already.
+const OLD_MODE: u32 = 0o640;
+
 /// `fdopen_file PATH NAME SCORE`
 pub(crate) fn fdopen_file() -> Spec {
     Spec {
@@ -64,7 +67,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         plain.clone(),
         there
             .again("a file is there", &["truncated", "one-write", "closed-once"])
-            .file(InputFile::new(there_path, old))
+            .file(InputFile::new(there_path, old).mode(OLD_MODE))
             .because("When a longer file is there already"),
         nowhere.reports(OPENS, Some("nowhere"), libc::ENOENT),
         full,
@@ -111,7 +114,11 @@ fn truncated(run: &Run) -> Finding {
     };
     let Some(observe::Content::Bytes(old)) = old else { return Ok(()) };
     let words = match &left.bytes {
-        bytes if *bytes == line => return Ok(()),
+        bytes if *bytes == line && left.mode & 0o777 == OLD_MODE => return Ok(()),
+        bytes if *bytes == line => format!(
+            "{path} was there with mode {OLD_MODE:04o}, and has mode {:04o} now: what is there is to be emptied and to stay what it is, neither made anew nor changed. 0600 is for a new file.",
+            left.mode & 0o777
+        ),
         bytes if bytes.starts_with(&line) && bytes.len() == old.len() => format!(
             "The line is at the beginning of {path}, but after it comes what is left of the old, longer file: open it with O_TRUNC."
         ),
