@@ -227,7 +227,14 @@ pub fn by_read_write(run: &Run) -> Finding {
         return call(format!("{src} is mapped: here it is to be read.")).at(event.source.as_ref()).found();
     }
     let len = source_len(run);
-    let read: u64 = sources.iter().flat_map(|o| reads_of(run.seen, *o)).map(|t| t.bytes).sum();
+    let reads: Vec<_> = sources.iter().flat_map(|o| reads_of(run.seen, *o)).collect();
+    let block =
+        if run.plan.argument(2) == "--block" { run.plan.argument(3).parse().unwrap_or(u64::MAX) } else { u64::MAX };
+    if let Some(large) = reads.iter().find(|read| read.bytes > block) {
+        let words = format!("One read brings {} bytes: {block} are to be asked of each (--block).", large.bytes);
+        return call(words).at(large.event.source.as_ref()).found();
+    }
+    let read: u64 = reads.iter().map(|t| t.bytes).sum();
     let written: u64 = copies(run).iter().flat_map(|o| writes_of(run.seen, *o)).map(|t| t.bytes).sum();
     match (read >= len, written >= len) {
         (true, true) => Ok(()),

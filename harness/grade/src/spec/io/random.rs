@@ -194,7 +194,7 @@ fn mapped(run: &Run) -> Finding {
 fn advised(run: &Run) -> Finding {
     let objects = files(run.seen, &run.plan.argument(0));
     let mut spans = Vec::new();
-    let mut told = false;
+    let mut told = 0;
     for (_, event, call, value) in run.seen.successes() {
         match call {
             Call::Mmap { object: Some(object), len, flags, .. } if objects.contains(object) => {
@@ -204,22 +204,30 @@ fn advised(run: &Run) -> Finding {
                 }
                 spans.push(value as u64..value as u64 + len);
             }
-            Call::Madvise { address, advice, .. } if spans.iter().any(|span| span.contains(address)) => {
+            Call::Madvise { address, advice, len } if spans.iter().any(|span| span.contains(address)) => {
                 if matches!(*advice, libc::MADV_WILLNEED | libc::MADV_POPULATE_READ | libc::MADV_SEQUENTIAL) {
                     let words =
                         "That advice makes the kernel fetch what nobody asked for: MADV_RANDOM says that you jump.";
                     return wrong(words.into()).at(event.source.as_ref()).found();
                 }
-                told |= *advice == libc::MADV_RANDOM;
+                told += if *advice == libc::MADV_RANDOM { *len } else { 0 };
             }
             _ => {}
         }
     }
-    if told {
-        return Ok(());
-    }
     if spans.is_empty() {
         return Err(Objection::open("nothing is mapped"));
+    }
+    // The rest behind the last whole block is not used.
+    let mapped: u64 = spans.iter().map(|span| (span.end - span.start) / BLOCK as u64 * BLOCK as u64).sum();
+    if told > 0 && told >= mapped {
+        return Ok(());
+    }
+    if told > 0 {
+        let words = format!(
+            "The kernel is told of {told} bytes that they are used at random, and {mapped} are mapped: tell it of the whole mapping."
+        );
+        return wrong(words).found();
     }
     let words = "Nobody tells the kernel that the mapping is used at random: for each page that is not there it fetches many around it. madvise(MADV_RANDOM).";
     wrong(words.into()).found()
