@@ -279,6 +279,10 @@ fn waiting_call(caller: &Caller<'_>, sysno: Sysno, a: [u64; 6]) -> Option<Call> 
             let absolute = a[1] as i32 & libc::TIMER_ABSTIME != 0;
             Call::Sleep { nanoseconds: if absolute { 0 } else { nanoseconds(caller, a[2]) } }
         }
+        libc::SYS_poll if a[1] == 0 && a[2] as i32 > 0 => Call::Sleep { nanoseconds: (a[2] as i32) as u64 * 1_000_000 },
+        libc::SYS_ppoll if a[1] == 0 && milliseconds(a[2]) > 0 => {
+            Call::Sleep { nanoseconds: nanoseconds(caller, a[2]) }
+        }
         libc::SYS_poll => Call::Poll { timeout: i64::from(a[2] as i32), fds: polled(a[0], a[1]) },
         libc::SYS_ppoll => Call::Poll { timeout: milliseconds(a[2]), fds: polled(a[0], a[1]) },
         libc::SYS_select | libc::SYS_pselect6 => Call::Poll { timeout: milliseconds(a[4]), fds: Vec::new() },

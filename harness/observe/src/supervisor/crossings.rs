@@ -178,7 +178,8 @@ impl Run<'_> {
             let _ = ptrace::set_registers(tid, registers);
             return;
         }
-        let sleep = matches!(name, "nanosleep" | "clock_nanosleep");
+        let sleep =
+            in_call.event.is_some_and(|n| matches!(self.events[n].what, What::Called { call: Call::Sleep { .. }, .. }));
         let on = self.object_of(in_call.event);
         let uninterrupted =
             in_call.event.is_some_and(|n| by_c_stream(&self.events[n].stack) || never_waits(&self.events[n].what));
@@ -362,7 +363,9 @@ fn by_c_stream(stack: &[String]) -> bool {
     stack.iter().any(|function| function.starts_with("_IO_"))
 }
 
-/// Whether a call opens something in a way that does not wait: no signal interrupts that.
+/// Whether a call opens something in a way that does not wait, nor for the other side of a FIFO: no signal interrupts
+/// that.
 fn never_waits(what: &What) -> bool {
-    matches!(what, What::Called { call: Call::Open { flags, .. }, .. } if flags & libc::O_NONBLOCK != 0)
+    matches!(what, What::Called { call: Call::Open { flags, .. }, .. }
+        if flags & libc::O_NONBLOCK != 0 || flags & libc::O_ACCMODE == libc::O_RDWR)
 }
