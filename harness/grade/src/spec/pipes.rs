@@ -6,7 +6,9 @@ use super::Spec;
 use super::common::calls::{self, ROOT, pipes};
 use super::common::channels::{ends_closed, parent_to_child};
 use super::common::family::capital;
-use super::common::plans::{bad_usage, cuts, failing, interrupted, orders, unreadable, unwritable_channel};
+use super::common::plans::{
+    bad_usage, cuts, failing, interrupted, orders, unprintable, unreadable, unwritable_channel,
+};
 use super::common::text::signal_name;
 use super::common::{FORKS, PIPES, child_prints, output, reaped, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
@@ -114,6 +116,7 @@ fn common_plans(nonce: &mut Nonce) -> Vec<Plan> {
         fails("fork fails", FORKS, calls::FORK_CALLS, libc::EAGAIN),
         unwritable_channel(&plain, On::Pipe),
         unreadable(&plain, On::Pipe, "the pipe"),
+        unprintable(&plain),
         bad_usage("no message", &[]),
         bad_usage("two messages", &["one", "two"]),
     ]);

@@ -8,7 +8,7 @@ use super::Spec;
 use super::common::calls::{self, ROOT, pipes, reads_of, writes_of};
 use super::common::channels::ends_closed;
 use super::common::family::capital;
-use super::common::plans::{bad_usage, cuts, failing, fault, interrupted, orders, unwritable_channel};
+use super::common::plans::{bad_usage, cuts, failing, fault, interrupted, orders, unreadable_file, unwritable_channel};
 use super::common::{FORKS, OPENS, PIPES, child_prints, order, output, reaped, reports, under_faults, usage};
 use super::fork;
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
@@ -76,6 +76,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         fails("pipe fails", PIPES, calls::PIPE_CALLS, libc::EMFILE),
         fails("fork fails", FORKS, calls::FORK_CALLS, libc::EAGAIN),
         unwritable_channel(&plain, On::Pipe),
+        unreadable_file(&plain, &plain.argument(0)),
     ];
     let missing = Plan::new("no such file").arg("missing").reports(OPENS, Some("missing"), libc::ENOENT);
     let lasting = &["nothing-lost", "waits-blocking", "reaped"];

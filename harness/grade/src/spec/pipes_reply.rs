@@ -68,6 +68,15 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         unwritable_channel(&plain, On::Pipe),
         bad_usage("an argument", &["hello"]),
         input_plan("a large input", nonce.text(LARGE)).coarse().judged_by(&["large-input"]).at(Stage::Hard),
+        input_plan("a line longer than both pipes", nonce.word(LARGE / 2).into_bytes())
+            .coarse()
+            .judged_by(&["large-input"])
+            .at(Stage::Hard),
+        plain
+            .again("standard input cannot be read", &[])
+            .reports(calls::INPUTS, None, libc::EIO)
+            .fault(failing(calls::READS, Some(On::Stdin), libc::EIO))
+            .because("When a read of standard input fails"),
         conversation(nonce),
     ]);
     plans.extend(cuts(&plain, &[On::Stdin, On::Pipe, On::Stdout]));

@@ -26,11 +26,11 @@ pub const MODE_CALLS: &[&str] = &["chmod", "fchmod", "fchmodat", "fchmodat2"];
 pub const SIZE_CALLS: &[&str] = &["ftruncate", "truncate", "fallocate"];
 
 /// How people name a call that makes a process.
-pub const FORKS: &[&str] = &["fork", "clone"];
-/// How people name a call that makes a pipe.
-pub const PIPES: &[&str] = &["pipe"];
+pub const FORKS: &[&str] = &["fork", "clone", "spawn"];
+/// How people name a call that makes a pipe, or a process with pipes in one step.
+pub const PIPES: &[&str] = &["pipe", "spawn"];
 /// How people name a call that opens a file.
-pub const OPENS: &[&str] = &["open", "creat", "temp", "stat", "access"];
+pub const OPENS: &[&str] = &["open", "creat", "mkstemp", "mkostemp", "tempfile", "stat", "access"];
 /// How people name a call that maps memory.
 pub const MAPS: &[&str] = &["mmap", "map"];
 /// How people name a call that gives a file its length.

@@ -115,7 +115,17 @@ pub fn unreadable(plan: &Plan, on: On, what: &str) -> Plan {
     let mut unread = plan.again(&format!("{what} cannot be read"), &[]).reports(super::calls::INPUTS, None, libc::EIO);
     unread.expect.stdout.clone_from(&plan.expect.stdout);
     unread.expect.anyones = true;
+    // Not every head says what a parent is to make of its child's failure.
+    unread.expect.status = 0;
     unread.fault(failing(READS, Some(on), libc::EIO)).because(format!("When a read of {what} fails"))
+}
+
+/// Standard output that takes nothing from the child that prints: somebody says so, and the program fails.
+pub fn unprintable(plan: &Plan) -> Plan {
+    let mut full = unwritable_output(plan);
+    full.expect.stdout.clone_from(&plan.expect.stdout);
+    full.expect.anyones = true;
+    full
 }
 
 /// The first of so many children pauses between its first two writes to a pipe, and the others make theirs in the pause:

@@ -108,10 +108,15 @@ fn told_by_anyone(run: &Run) -> Finding {
     let stderr = run.seen.stderr.text();
     if panicked(run.seen) {
         wrong("The program panicked.")
-    } else if stderr.lines().any(|line| lacking(run, line).is_none())
-        || expect.stdout.as_ref() == Some(&run.seen.stdout.bytes)
-    {
+    } else if expect.stdout.as_ref() == Some(&run.seen.stdout.bytes) {
         Ok(())
+    } else if stderr.lines().any(|line| lacking(run, line).is_none()) {
+        match run.seen.exit() {
+            Some(Exit::Code(0)) if expect.status != 0 => {
+                wrong("It failed, and yet the exit status is 0: whoever started it takes it for done.")
+            }
+            _ => Ok(()),
+        }
     } else if stderr.trim().is_empty() {
         wrong("Standard error says nothing.")
     } else {

@@ -1,12 +1,12 @@
 //! `fifo_lifetime`: foretold, and tried: what is left of a FIFO that nobody has open.
 
-use observe::{Call, Effect, Ending, InputFile, Nth, ObjectId, On};
+use observe::{Call, Ending, InputFile, ObjectId, On};
 
 use super::checks::{clean, existing_path, fifos};
 use super::{FOREIGN, MAKES};
 use crate::spec::Spec;
-use crate::spec::common::calls::{INPUTS, OPEN_CALLS, READS, writes_of};
-use crate::spec::common::plans::{bad_usage, cuts, failing, fault, interrupted, unwritable_channel, unwritable_output};
+use crate::spec::common::calls::{INPUTS, READS, writes_of};
+use crate::spec::common::plans::{bad_usage, cuts, failing, interrupted, unwritable_channel, unwritable_output};
 use crate::spec::common::{output, reports, under_faults, usage};
 use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage};
 
@@ -48,7 +48,6 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     let unread = unread.fault(failing(READS, Some(On::Fifo), libc::EIO)).because("When the FIFO cannot be read");
     let mut failures = [unwritable_channel(&plain, On::Fifo), unread];
     failures.iter_mut().for_each(|plan| plan.checks.push("clean"));
-    let open = fault(OPEN_CALLS, Nth::Alternate, None, Effect::Fail(libc::EINTR));
     let mut plans = vec![
         plain.clone(),
         Plan::new("mkfifo fails").arg("nowhere/fifo").reports(MAKES, Some("nowhere"), libc::ENOENT),
@@ -59,7 +58,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     ];
     plans.extend(failures);
     plans.extend(cuts(&plain, &[On::Fifo, On::Stdout]));
-    plans.push(interrupted(&plain, &[On::Fifo, On::Stdout]).fault(open));
+    plans.push(interrupted(&plain, &[On::Fifo, On::Stdout]));
     plans
 }
 

@@ -26,6 +26,7 @@ const WAITS: &[&str] = &[
     "epoll_pwait",
     "epoll_pwait2",
 ];
+const PIPE_BUF: usize = libc::PIPE_BUF;
 /// So many clients a server must be ready for.
 const MOST_CLIENTS: usize = 1000;
 /// Told so often in a row that there is nothing, a process spins.
@@ -106,6 +107,8 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         plain.clone(),
         clients(nonce, "one client", 1),
         together.action(both).action(both_are_out).action(third),
+        longest_line(nonce),
+        one_too_many(nonce),
         sigterm(nonce, "SIGTERM before the first client", 0, Trigger::AllBlocked),
         sigterm(nonce, "SIGTERM after some clients", 2, Trigger::AllBlocked),
         sigterm(nonce, "SIGTERM before the wait", 1, before_wait()),
@@ -128,6 +131,20 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
     }
     plans.push(interrupted);
     plans
+}
+
+/// A line of `PIPE_BUF` bytes, and a short one.
+fn longest_line(nonce: &mut Nonce) -> Plan {
+    let (plan, mut lines) = server(nonce, "a line of PIPE_BUF bytes", 2);
+    lines[0] = format!("{}\n", nonce.word(PIPE_BUF - 1));
+    one_by_one(plan.prints(lines.concat()), &lines).judged_by(&["output"]).because("When a line has PIPE_BUF bytes")
+}
+
+/// One client more than there is to be has written when the server reads.
+fn one_too_many(nonce: &mut Nonce) -> Plan {
+    let (plan, lines) = server(nonce, "one client too many", 2);
+    let all = client(&plan, Trigger::AllBlocked, &[lines.concat(), "one too many\n".into()].concat());
+    plan.action(all).judged_by(&["output"]).because("When more than N lines come in one read")
 }
 
 fn before_wait() -> Trigger {

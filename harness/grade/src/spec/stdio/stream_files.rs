@@ -15,9 +15,6 @@ use crate::{Check, Failure, Finding, Nonce, Objection, Plan, Reason, Run, Stage}
 /// How people name the calls that empty a buffer into a file.
 const FILE_OUTPUTS: &[&str] = &["write", "print", "flush", "put", "close"];
 
-/// The mode of a file that is there already.
-const OLD_MODE: u32 = 0o640;
-
 /// `fdopen_file PATH NAME SCORE`
 pub(crate) fn fdopen_file() -> Spec {
     Spec {
@@ -67,7 +64,7 @@ fn plans(nonce: &mut Nonce) -> Vec<Plan> {
         plain.clone(),
         there
             .again("a file is there", &["truncated", "one-write", "closed-once"])
-            .file(InputFile::new(there_path, old).mode(OLD_MODE))
+            .file(InputFile::new(there_path, old))
             .because("When a longer file is there already"),
         nowhere.reports(OPENS, Some("nowhere"), libc::ENOENT),
         full,
@@ -113,11 +110,15 @@ fn truncated(run: &Run) -> Finding {
         return Failure::new(Reason::WrongState, format!("{path} is gone.")).found();
     };
     let Some(observe::Content::Bytes(old)) = old else { return Ok(()) };
+    let made_anew = run.seen.successes().any(|(_, _, call, _)| match call {
+        Call::Unlink { path: gone } => gone.file_name() == Path::new(&path).file_name(),
+        Call::Rename { from, to, .. } => [from, to].iter().any(|one| one.file_name() == Path::new(&path).file_name()),
+        _ => false,
+    });
     let words = match &left.bytes {
-        bytes if *bytes == line && left.mode & 0o777 == OLD_MODE => return Ok(()),
+        bytes if *bytes == line && !made_anew => return Ok(()),
         bytes if *bytes == line => format!(
-            "{path} was there with mode {OLD_MODE:04o}, and has mode {:04o} now: what is there is to be emptied and to stay what it is, neither made anew nor changed. 0600 is for a new file.",
-            left.mode & 0o777
+            "{path} was there, and another file has taken its name: what is there is to be emptied and to stay, with its owner, its mode and its other names. Open it with O_TRUNC."
         ),
         bytes if bytes.starts_with(&line) && bytes.len() == old.len() => format!(
             "The line is at the beginning of {path}, but after it comes what is left of the old, longer file: open it with O_TRUNC."
