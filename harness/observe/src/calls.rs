@@ -398,7 +398,7 @@ pub enum Call {
         /// With a time limit.
         timed: bool,
     },
-    /// `nanosleep`, `clock_nanosleep`.
+    /// `nanosleep`, `clock_nanosleep`, and `poll` or `ppoll` of no descriptors for a time.
     Sleep {
         /// How long (for an absolute time: 0).
         nanoseconds: u64,
